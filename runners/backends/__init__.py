@@ -1,0 +1,1 @@
+"""Runner backends: ways to isolate a run, one line each in ``KINDS``."""

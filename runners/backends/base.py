@@ -1,0 +1,93 @@
+"""The Backend protocol: a way to isolate; yields one live Sandbox per run.
+
+To add a backend, write ``runners/backends/<name>/`` (or ``<name>.py``) with a
+function that makes an object satisfying Backend and add its line to ``KINDS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from runners.model.cancellation import Cancellation
+from runners.sandbox import Sandbox
+
+
+def silent(level: str, text: str) -> None:
+    """Take a notice and drop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the whole run, enforced from outside the runner."""
+
+    cpus: float = 2.0
+    memory_bytes: int = 4 << 30
+    pids: int = 4096
+    disk_bytes: int = 20 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLogin:
+    """Credentials of one registry, for one run only. Never printed."""
+
+    registry: str
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRequest:
+    """What a run needs of its sandbox.
+
+    Attributes:
+        run_id: Label of everything made for the run.
+        source: A directory whose content becomes the workspace, or None for
+            an empty one. Read, never written.
+        shared_volume: Name of the workspace volume (V-02).
+        registries: ``host[:port]`` of registries the run may need at a
+            loopback address of the machine; reachable in the runner under
+            the same name.
+        logins: Registry credentials.
+        needs_workspace: False lets builds read ``source`` in place.
+        notice: Told in words what the backend does (progress, warnings).
+    """
+
+    run_id: str
+    source: Path | None = None
+    shared_volume: str = "workspace"
+    registries: tuple[str, ...] = ()
+    logins: tuple[RegistryLogin, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    needs_workspace: bool = True
+    notice: Callable[[str, str], None] = silent
+
+
+class Backend(Protocol):
+    """A way to isolate. One backend object serves many runs, concurrently."""
+
+    @property
+    def name(self) -> str:
+        """A key of ``runners.backends.KINDS``."""
+        ...
+
+    def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
+        """Start a sandbox; the caller must ``close`` it.
+
+        Nothing is left behind when this raises or is cancelled.
+
+        Raises:
+            Unavailable: the engine or a part of it does not answer.
+            Denied: the asked isolation level can't be had on this machine.
+        """
+        ...
+
+    def sweep(self) -> int:
+        """Destroy all that dead runs left and return how many. Idempotent.
+
+        Runs whose owner process still lives are never touched.
+        """
+        ...

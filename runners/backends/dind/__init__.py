@@ -1,0 +1,1 @@
+"""A throw-away Docker-in-Docker engine per run."""

@@ -1,0 +1,1 @@
+"""The only importers of docker and grpc; their errors are translated here."""

@@ -1,0 +1,1 @@
+"""A BuildKit client over gRPC."""

@@ -1,0 +1,1 @@
+"""Walk one plan: ready steps, clocks, retries, cancel, clean-up."""

@@ -1,0 +1,1 @@
+"""The ``tasks`` command: one module per noun, everything heavy imported late."""

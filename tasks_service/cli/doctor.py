@@ -1,0 +1,1 @@
+"""``tasks doctor``: what this machine can do, and what is missing."""

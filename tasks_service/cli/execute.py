@@ -1,0 +1,1 @@
+"""Execute a plan here, in one process, without a server."""
