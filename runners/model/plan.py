@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 WORKSPACE = "/workspace"
 """Where the shared workspace is mounted in every step (X-01)."""
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class Plan:
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     shared_volume: str = "workspace"
-    secrets: Mapping[str, str] = field(default=_EMPTY, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     mask: tuple[str, ...] = field(default=(), repr=False)
 
     def step(self, step_id: str) -> PlannedStep:
