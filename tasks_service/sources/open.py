@@ -1,0 +1,138 @@
+"""Open a source: a text in, a directory at an exact commit out, nothing left after.
+
+The one entrance of this package; called by the command line (and later by
+the service's preparer).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runners.model.cancellation import Cancellation
+from runners.model.errors import InvalidInput
+from tasks_service.sources.beneath import resolve_beneath
+from tasks_service.sources.errors import SourceNotFound
+from tasks_service.sources.folders import private_folder
+from tasks_service.sources.location import (
+    ArchiveLocation,
+    GitLocation,
+    LocalDirectory,
+    NoSource,
+    parse_location,
+    redactions,
+)
+from tasks_service.sources.settings import SourceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source as a run sees it.
+
+    Attributes:
+        directory: What becomes the workspace; None for ``/dev/null``.
+        location: Where it came from, without any login.
+        remote: True if somebody else filled the directory: files are then
+            read beneath it only.
+        commit, branch, tag, repository: Filled for Git sources (V-08, V-09).
+        mask: Texts that no output may show.
+    """
+
+    directory: Path | None
+    location: str
+    remote: bool = False
+    commit: str = ""
+    branch: str = ""
+    tag: str = ""
+    repository: str = ""
+    mask: tuple[str, ...] = field(default=(), repr=False)
+
+
+def silent(text: str) -> None:
+    """Take a notice and drop it."""
+
+
+@contextlib.contextmanager
+def open_source(
+    text: str,
+    *,
+    settings: SourceSettings,
+    cancel: Cancellation,
+    notice: Callable[[str], None] = silent,
+) -> Iterator[Source]:
+    """Yield the source that ``text`` means; remove what was fetched afterwards.
+
+    Raises:
+        InvalidInput: The text breaks a rule, or the source does.
+        SourceNotFound: The directory, repository, ref or subdirectory is
+            not there.
+        Denied, Unavailable: See ``git.fetch_git`` and ``archive``.
+        RunnerError: The reason of ``cancel``.
+    """
+    location = parse_location(text, allow_http=settings.allow_http)
+    if isinstance(location, NoSource):
+        yield Source(None, location.display)
+    elif isinstance(location, LocalDirectory):
+        yield Source(_local(location.path), location.display)
+    else:
+        notice(f"Fetching {location.display}")
+        with private_folder(settings.folder) as folder:
+            yield _fetch(location, folder, settings, cancel, notice)
+
+
+def _local(path: Path) -> Path:
+    if path.is_dir():
+        return path.resolve()
+    if path.exists():
+        raise InvalidInput(
+            f"source {str(path)!r} is a file, not a directory",
+            hint="give the directory; `-f` names the task file",
+        )
+    hint = "a Git source begins with https:// or ssh://"
+    raise SourceNotFound(f"there is no directory {str(path)!r}", hint=hint)
+
+
+def _fetch(
+    location: GitLocation | ArchiveLocation,
+    folder: Path,
+    settings: SourceSettings,
+    cancel: Cancellation,
+    notice: Callable[[str], None],
+) -> Source:
+    if isinstance(location, ArchiveLocation):
+        from tasks_service.sources.archive import fetch_archive
+
+        fetch_archive(location, folder, settings, cancel)
+        return Source(
+            _inside(folder, location.directory),
+            location.display,
+            remote=True,
+            mask=redactions(location),
+        )
+    from tasks_service.sources.git import fetch_git
+
+    answer = fetch_git(location, folder, settings, cancel)
+    if answer["submodules"]:
+        notice(f"{answer['submodules']} submodule(s) of {location.url} were not fetched")
+    return Source(
+        _inside(folder, location.directory),
+        location.display,
+        remote=True,
+        commit=answer["commit"],
+        branch=answer["branch"],
+        tag=answer["tag"],
+        repository=location.url,
+        mask=redactions(location) + ((settings.login.password,) if settings.login else ()),
+    )
+
+
+def _inside(folder: Path, directory: str) -> Path:
+    tree = folder / "tree"
+    if not directory:
+        return tree
+    found = resolve_beneath(tree, directory, what="directory")
+    if not found.is_dir():
+        raise InvalidInput(f"{directory!r} of the source is not a directory")
+    return found
