@@ -1,0 +1,3 @@
+ARG BASE
+FROM ${BASE}
+CMD ["sh", "-c", "echo $COMPANY; cat /etc/company/contact"]
