@@ -8,26 +8,33 @@ link: every folder on the way is opened without following one.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import lzma
 import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from tasks_service.sources.confine import Answer, Refusal, Request
 
 _BLOCK = 1 << 20
 _MAX_DEPTH = 128
+_SLACK = 64 << 20
 _MAGIC = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "zip"),
     (b"7z\xbc\xaf", "7z"),
 )
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+_COMPRESSED: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": lambda path: cast("IO[bytes]", gzip.open(path)),
+    b"BZh": lambda path: cast("IO[bytes]", bz2.open(path)),
+    b"\xfd7zXZ\x00": lambda path: cast("IO[bytes]", lzma.open(path)),
+}
 _BROKEN = (
     tarfile.TarError,
     EOFError,
@@ -43,12 +50,16 @@ _BROKEN = (
 def unpack_archive(request: Request) -> Answer:
     """Unpack ``archive`` into ``tree``; answer with the number of entries."""
     archive = Path("archive")
-    _check_magic(archive)
     unpacker = _Unpacker(Path("tree"), request["max_bytes"], request["max_entries"])
     try:
-        with tarfile.open(archive, mode="r|*", errorlevel=2) as tar:
-            for member in tar:
-                unpacker.take(tar, member)
+        with _open(archive) as plain:
+            stream = _Counted(plain, request["max_bytes"] + _SLACK)
+            with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as tar:
+                for member in tar:
+                    unpacker.take(tar, member)
+            # To the end, so that a cut or damaged file is noticed.
+            while stream.read(_BLOCK):
+                pass
     except _BROKEN as exc:
         raise Refusal("bad_archive", error=str(exc) or type(exc).__name__) from exc
     except OSError as exc:
@@ -61,14 +72,33 @@ def unpack_archive(request: Request) -> Answer:
     return {"ok": True, "entries": unpacker.entries}
 
 
-def _check_magic(archive: Path) -> None:
+def _open(archive: Path) -> IO[bytes]:
     with archive.open("rb") as file:
         start = file.read(512)
     for magic, name in _MAGIC:
         if start.startswith(magic):
             raise Refusal("format", format=name)
-    if not start.startswith(_COMPRESSED) and start[257:262] != b"ustar":
+    for magic, opener in _COMPRESSED.items():
+        if start.startswith(magic):
+            return opener(archive)
+    if start[257:262] != b"ustar":
         raise Refusal("not_archive")
+    return archive.open("rb")
+
+
+class _Counted:
+    """A reader that ends a decompression bomb, wherever in the tar it sits."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file = file
+        self._left = limit
+
+    def read(self, size: int) -> bytes:
+        block = self._file.read(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise Refusal("too_large")
+        return block
 
 
 class _Unpacker:
