@@ -16,7 +16,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,11 +30,7 @@ _MAGIC = (
     (b"PK\x03\x04", "zip"),
     (b"7z\xbc\xaf", "7z"),
 )
-_COMPRESSED: dict[bytes, Callable[[Path], IO[bytes]]] = {
-    b"\x1f\x8b": lambda path: cast("IO[bytes]", gzip.open(path)),
-    b"BZh": lambda path: cast("IO[bytes]", bz2.open(path)),
-    b"\xfd7zXZ\x00": lambda path: cast("IO[bytes]", lzma.open(path)),
-}
+_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
 _BROKEN = (
     tarfile.TarError,
     EOFError,
@@ -54,7 +50,7 @@ def unpack_archive(request: Request) -> Answer:
     try:
         with _open(archive) as plain:
             stream = _Counted(plain, request["max_bytes"] + _SLACK)
-            with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as tar:
+            with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", errorlevel=2) as tar:
                 for member in tar:
                     unpacker.take(tar, member)
             # To the end, so that a cut or damaged file is noticed.
@@ -80,7 +76,7 @@ def _open(archive: Path) -> IO[bytes]:
             raise Refusal("format", format=name)
     for magic, opener in _COMPRESSED.items():
         if start.startswith(magic):
-            return opener(archive)
+            return cast("IO[bytes]", opener(archive))
     if start[257:262] != b"ustar":
         raise Refusal("not_archive")
     return archive.open("rb")

@@ -1,0 +1,105 @@
+"""Ctrl-C and SIGTERM: the first cancels cleanly, the second forces, the third leaves.
+
+In: the work of a command. Out: its result. The work runs in a thread of its
+own and the main thread does nothing but wait, so a signal is always heard,
+whatever lock the work holds.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Generic, TypeVar
+
+from runners.model.cancellation import Cancellation
+from runners.model.errors import Canceled
+
+T = TypeVar("T")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORCE_S = 15.0
+"""How long the work may take to end after the second signal."""
+
+
+class Interruptible(Generic[T]):
+    """Runs work that signals can cancel.
+
+    Args:
+        work: Called in a thread, with the token that signals cancel.
+        on_cancel: Told the number of the signal, 1 for the first, in the
+            main thread; prints what happens.
+        force: Called in the main thread at the second signal: ends the
+            work's runner at once.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Cancellation], T],
+        *,
+        on_cancel: Callable[[int], None],
+        force: Callable[[], None],
+    ) -> None:
+        self._work = work
+        self._told = on_cancel
+        self._force = force
+        # put() of a SimpleQueue may interrupt a put() or get() of the same
+        # thread, which a handler needs; a lock or Event may not.
+        self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._outcome: list[T | BaseException] = []
+        self.cancel = Cancellation()
+        self.signal: int | None = None
+        """The first signal that came, or None."""
+
+    def run(self) -> T:
+        """Return what the work returned, or raise what it raised.
+
+        After three signals the process ends on the spot; what is left of the
+        run is removed by the next start.
+        """
+        before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
+        thread = threading.Thread(target=self._target, name="work", daemon=True)
+        try:
+            thread.start()
+            self._wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        outcome = self._outcome[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        self._inbox.put(number)
+
+    def _target(self) -> None:
+        try:
+            self._outcome.append(self._work(self.cancel))
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread
+            self._outcome.append(error)
+        self._inbox.put(None)
+
+    def _wait(self) -> None:
+        count = 0
+        while (number := self._inbox.get()) is not None:
+            count += 1
+            self.signal = self.signal or number
+            if count > 2:
+                os._exit(128 + self.signal)
+            self._told(count)
+            if count == 1:
+                name = signal.Signals(number).name
+                self.cancel.cancel(Canceled(f"canceled by {name}"))
+            else:
+                self._end_by_force()
+
+    def _end_by_force(self) -> None:
+        threading.Thread(target=self._force, name="force", daemon=True).start()
+        # The work notices that its runner is gone; if it does not, leaving is
+        # better than hanging: the next start sweeps.
+        timer = threading.Timer(FORCE_S, os._exit, (128 + (self.signal or signal.SIGINT),))
+        timer.daemon = True
+        timer.start()
