@@ -155,6 +155,15 @@ class Sandbox(Protocol):
         """
         ...
 
+    def prepare_container(self, request: ContainerRequest) -> None:
+        """Be told that this very request will likely be run soon.
+
+        A hint that lets the container be made while something else runs. It
+        returns at once, never raises, and may be followed by no run at all;
+        what it made is never started then and goes at ``close``.
+        """
+        ...
+
     def build(self, request: BuildRequest, output: Output, cancel: Cancellation) -> BuildResult:
         """Build an image into the sandbox's image store.
 

@@ -6,6 +6,7 @@
      ├── StepFailed        the user: the step ran and exited badly
      │    └── StepTimedOut  the user: the step's clock ran out
      ├── Canceled          a person asked for it
+     ├── RunTimedOut       the user: the run's clock ran out
      └── SystemFault       us: retryable, the run ends as Error
           ├── Unavailable   a part that must answer does not (engine, registry)
           └── RunnerLost    the runner died under a running step
@@ -76,6 +77,12 @@ class Canceled(RunnerError):
     """A person, or the failure of another step, ended this work."""
 
     code = "canceled"
+
+
+class RunTimedOut(RunnerError):
+    """The clock of the whole run ran out (L-01, L-03)."""
+
+    code = "run_timed_out"
 
 
 class SystemFault(RunnerError):

@@ -68,6 +68,13 @@ class StepKind(Protocol):
         """
         ...
 
+    def prepare(self, step: PlannedStep, sandbox: Sandbox) -> None:
+        """Be told that the step will likely start soon, once a running one succeeds.
+
+        A hint: returns at once, never raises, and may be followed by nothing.
+        """
+        ...
+
     def execute(
         self, step: PlannedStep, sandbox: Sandbox, output: Output, cancel: Cancellation
     ) -> StepOutcome:
