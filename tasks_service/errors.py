@@ -43,9 +43,7 @@ class Problem:
 
     def headline(self) -> str:
         """Return ``file:line:column: severity CODE message``, one line."""
-        return (
-            f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code} {self.message}"
-        )
+        return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code} {self.message}"
 
     def excerpt(self) -> str:
         """Return the source line with a caret below, and the suggestion.

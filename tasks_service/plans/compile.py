@@ -2,18 +2,53 @@
 
 In: the text the user wrote, run variables, values, secrets. Out: a Compiled.
 Called by ``tasks lint``, ``render``, ``plan``, ``run`` and the service, so
-that what they show is what runs.
+that what they show is what runs. The order of work is Y-010's: version,
+comments, aliases, template, secrets, template again, YAML, checks, graph.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runners.model.plan import Plan
+from runners.model.plan import Plan, PlannedStep, Position
 from tasks_service.errors import ERROR, InvalidTaskFile, Problem
-from tasks_service.plans.variables import RunVariables
+from tasks_service.plans.aliases import (
+    IMAGE_ALIASES,
+    AliasContext,
+    Aliases,
+    expand,
+    read_aliases,
+    replace_first_word,
+    split_block,
+)
+from tasks_service.plans.checks import Checker
+from tasks_service.plans.graph import step_ids, step_needs
+from tasks_service.plans.model import StepItem, TaskFile
+from tasks_service.plans.planning import StepPlanner, plan_networks
+from tasks_service.plans.source import Reporter, Segments, SourceText
+from tasks_service.plans.task_file import TaskFileReader
+from tasks_service.plans.template import Rendered, render_template
+from tasks_service.plans.traps import Traps, check_variables, check_unknown_aliases
+from tasks_service.plans.values import Values, merge_values
+from tasks_service.plans.variables import RunVariables, template_data
+from tasks_service.plans.version import (
+    DEFAULT_VERSION,
+    aliases_on,
+    find_version,
+    without_comments,
+)
+from tasks_service.plans.yaml_nodes import YamlProblem, parse_yaml
+
+MAX_BYTES = 256 * 1024
+"""Largest task file, and largest rendered text."""
+
+MASK = "***"
+"""Stands for every secret in what is shown, and for one not resolved."""
+
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +93,16 @@ class Compiled:
 
     ``plan`` is None exactly when ``problems`` holds an error. ``rendered`` is
     the text after aliases and templates (it may hold secret values; print
-    ``masked()``). Problems are in file order.
+    ``masked()``). ``task`` is what the file says, None if it isn't YAML.
+    Problems are in file order.
     """
 
     file: str
     plan: Plan | None
     problems: tuple[Problem, ...]
     rendered: str = field(default="", repr=False)
+    task: TaskFile | None = field(default=None, repr=False)
+    mask: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
@@ -119,4 +157,239 @@ def compile_task(
     Raises:
         RunnerError: only what ``resolve_secrets`` raises.
     """
-    raise NotImplementedError
+    decoded, problem = _decode(text, file)
+    if problem is not None:
+        return Compiled(file, None, (problem,))
+    merged = merge_values(values, values_file, set_values, set_secrets)
+    return _Compilation(
+        SourceText(file, decoded),
+        variables or RunVariables(),
+        merged,
+        options or CompileOptions(),
+        resolve_secrets,
+    ).run()
+
+
+def _decode(text: str | bytes, file: str) -> tuple[str, Problem | None]:
+    """Return the text, or why it can't be a task file."""
+
+    def refuse(code: str, message: str) -> tuple[str, Problem]:
+        return "", Problem(file, 1, 1, ERROR, code, message)
+
+    size = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
+    if size > MAX_BYTES:
+        return refuse("TF102", f"the file has {size} bytes; at most {MAX_BYTES} are allowed")
+    if isinstance(text, bytes):
+        if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return refuse("TF101", "the file is UTF-16; save it as UTF-8")
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            line = text[: error.start].count(b"\n") + 1
+            return "", Problem(
+                file, line, 1, ERROR, "TF101", f"byte {error.start} of the file is not UTF-8"
+            )
+    if text.startswith("\ufeff"):
+        return refuse("TF101", "the file starts with a byte-order mark; save it without")
+    found = _FORBIDDEN.search(text)
+    surrogate = (
+        next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
+        if not (text.isascii())
+        else None
+    )
+    if surrogate is not None and (found is None or surrogate < found.start()):
+        return refuse("TF101", "the text holds half a character (a lone surrogate)")
+    if found:
+        source = SourceText(file, text)
+        line, column = source.position(found.start())
+        name = "NUL" if found[0] == "\0" else f"U+{ord(found[0]):04X}"
+        return "", Problem(
+            file, line, column, ERROR, "TF103", f"the character {name} is not allowed in a file"
+        )
+    return text, None
+
+
+class _Compilation:
+    """One compilation; its methods are the stages, in order."""
+
+    def __init__(
+        self,
+        source: SourceText,
+        variables: RunVariables,
+        values: Values,
+        options: CompileOptions,
+        resolve_secrets: SecretResolver | None,
+    ) -> None:
+        self._source = source
+        self._variables = variables
+        self._values = values
+        self._options = options
+        self._resolve = resolve_secrets
+        self._reporter = Reporter(source)
+        self._aliases: Aliases | None = None
+        self._secrets: Mapping[str, str] = {}
+        self._unresolved: tuple[str, ...] = ()
+        for problem in values.problems:
+            self._reporter.add(problem)
+
+    def run(self) -> Compiled:
+        """Run every stage that still makes sense."""
+        text = self._source.text
+        if not text:
+            self._reporter.report("TF104", "the file is empty", 0)
+        text = self._expand(text)
+        rendered = self._render(text)
+        if rendered is None:
+            return self._finish(None, "", None)
+        task = self._parse(rendered)
+        plan = self._plan(task) if task is not None else None
+        return self._finish(plan, rendered, task)
+
+    def _finish(self, plan: Plan | None, rendered: str, task: TaskFile | None) -> Compiled:
+        problems = self._reporter.problems()
+        if self._reporter.failed:
+            plan = None
+        mask = (*self._values.mask, *(v for v in self._secrets.values() if v and v != MASK))
+        return Compiled(self._source.file, plan, problems, rendered, task, mask)
+
+    def _data(self, secrets: Mapping[str, str]) -> dict[str, Any]:
+        return template_data(self._variables, self._values.data, secrets)
+
+    def _expand(self, text: str) -> str:
+        """Remove comment lines; where the version says so, expand aliases."""
+        reporter = self._reporter
+        version = find_version(text)
+        text, segments = without_comments(text)
+        reporter.push(segments)
+        if not aliases_on(version):
+            Traps.aliases_off(text, reporter, version)
+            return text
+        block, block_map, rest, rest_map = split_block(text)
+        images = self._options.image_aliases
+        context = AliasContext(
+            data=self._data({}),
+            name=self._source.file,
+            strict=self._options.strict,
+            images=IMAGE_ALIASES if images is None else images,
+            reader=self._options.alias_reader,
+        )
+        self._aliases = read_aliases(block, block_map, reporter, context)
+        reporter.push(rest_map)
+        expanded, segments, unknown = expand(rest, self._aliases)
+        check_unknown_aliases(unknown, self._aliases, reporter)
+        reporter.push(segments)
+        return expanded
+
+    def _render(self, text: str) -> str | None:
+        """Render the templates, with the secrets found first (Y-010)."""
+        if not text:
+            # Comment lines only: nothing to do, and nothing wrong.
+            return text
+        if "secrets" in text:
+            self._find_secrets(text)
+        data = self._data(self._secrets)
+        reporter = self._reporter
+        check_variables(text, data, reporter)
+        rendered = self._rendered(text, data, strict=self._options.strict)
+        for error in rendered.errors:
+            code = "TF305" if error.limit else "TF301"
+            reporter.report(code, error.message, error.offset, width=2)
+        if rendered.text is None:
+            return None
+        reporter.push(rendered.segments)
+        reporter.text = rendered.text
+        if not rendered.text and not rendered.errors:
+            reporter.report("TF302", "the file renders to nothing", 0)
+            return None
+        if len(rendered.text) > MAX_BYTES:
+            reporter.report("TF305", f"the file renders to more than {MAX_BYTES} characters", 0)
+            return None
+        return rendered.text
+
+    def _rendered(self, text: str, data: Mapping[str, Any], *, strict: bool) -> Rendered:
+        return render_template(text, name=self._source.file, data=data, strict=strict)
+
+    def _find_secrets(self, text: str) -> None:
+        """Read ``secrets`` from a rendering without any, and resolve them."""
+        first = self._rendered(text, self._data({}), strict=False)
+        if first.text is None or "secrets" not in first.text:
+            return
+        scratch = Reporter(self._source)
+        try:
+            root = parse_yaml(first.text)
+        except YamlProblem:
+            return
+        task = TaskFileReader(scratch).read(root)
+        if task is None or not task.secrets:
+            return
+        requests = [
+            SecretRequest(secret.id, secret.keyvault, secret.client_id)
+            for secret in task.secrets
+            if secret.id
+        ]
+        if self._resolve is None:
+            self._secrets = {request.id: MASK for request in requests}
+            return
+        Checker(task, scratch, MASK).check_secrets()
+        if not scratch.failed:
+            self._secrets = dict(self._resolve(requests))
+        else:
+            self._secrets = {request.id: MASK for request in requests}
+
+    def _parse(self, rendered: str) -> TaskFile | None:
+        try:
+            root = parse_yaml(rendered)
+        except YamlProblem as problem:
+            self._reporter.report(problem.code, problem.message, problem.offset)
+            return None
+        return TaskFileReader(self._reporter).read(root)
+
+    def _plan(self, task: TaskFile) -> Plan | None:
+        reporter = self._reporter
+        checker = Checker(task, reporter, MASK)
+        checker.check()
+        volumes = checker.volumes()
+        ids = step_ids(task.steps, reporter)
+        needs = step_needs(task.steps, ids, reporter)
+        networks, default = plan_networks(task, self._options.network)
+        planner = StepPlanner(
+            task,
+            directory=self._options.working_directory,
+            env=self._options.env,
+            network=default,
+        )
+        steps: list[PlannedStep] = []
+        for index, step in enumerate(task.steps):
+            kind = checker.parse_kind(step, self._kind_text(step))
+            if kind is None:
+                continue
+            line, column = reporter.position(step.node.start)
+            position = Position(self._source.file, line, column)
+            steps.append(planner.plan(step, ids[index], kind, needs[index], position))
+        Traps(task, reporter, ids, needs, self._secret_texts(), self._options.network).check()
+        if reporter.failed:
+            return None
+        return Plan(
+            steps=tuple(steps),
+            version=task.version.lower() or DEFAULT_VERSION,
+            networks=networks,
+            volumes=volumes,
+            shared_volume=self._variables.shared_volume,
+            secrets=dict(self._secrets),
+            mask=self._values.mask,
+        )
+
+    def _kind_text(self, step: StepItem) -> str | None:
+        """Return a ``cmd`` with its first word's alias replaced, else None."""
+        text = step.kinds.get("cmd")
+        if self._aliases is None or not isinstance(text, str) or len(step.kinds) != 1:
+            return None
+        replaced = replace_first_word(text, self._aliases, self._variables.template_data())
+        if replaced == text:
+            return None
+        step.kinds["cmd"] = replaced
+        return replaced
+
+    def _secret_texts(self) -> tuple[str, ...]:
+        texts = [value for value in self._secrets.values() if value]
+        return (*texts, *self._values.mask)
