@@ -1,15 +1,14 @@
 """Where the stack keeps its things: a checkout in, folders out.
 
 Everything lies below ``.tasks/`` of the checkout, so that it is found and
-removed with it. Two things may not fit there: a remapped engine's users must
-be able to walk to its data, and a socket's path has a short limit. Then they
-go to the machine's own places, under a name that belongs to this checkout.
+removed with it. What may not fit there (engines whose users can't walk into a
+closed home folder, sockets with long paths) goes where
+``runners.backends.dind.places`` says.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -18,28 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runners.backends.dind import places
 from runners.model.errors import Unavailable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# sun_path holds 108 bytes; the longest name below a run folder takes the rest.
-_MAX_RUN_PATH = 70
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Folders of one checkout's stack; none is made before it is needed.
-
-    Attributes:
-        checkout: The working copy.
-        state: Everything small or kept: settings, caches, results.
-        data: Data roots of engines (large, owned by root).
-        run: Sockets and process records; short paths.
-    """
+    """Folders of one checkout's stack; none is made before it is needed."""
 
     checkout: Path
-    state: Path
-    data: Path
-    run: Path
+
+    @property
+    def state(self) -> Path:
+        """Everything small or kept: settings, caches, results."""
+        return self.checkout / ".tasks"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and process records; a short path."""
+        return places.run_root(self.state) / "run"
 
     @property
     def logs(self) -> Path:
@@ -53,26 +51,8 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the folders, readable by all but writable by us."""
-        for folder in (self.state, self.data, self.run, self.logs, self.cache):
+        for folder in (self.state, self.run, self.logs, self.cache):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-
-
-def layout(checkout: Path = CHECKOUT) -> Layout:
-    """Return the folders of ``checkout``."""
-    state = checkout / ".tasks"
-    name = hashlib.sha256(os.fsencode(checkout)).hexdigest()[:12]
-    as_root = os.geteuid() == 0
-    data, run = state / "engine", state / "run"
-    if as_root and not _all_may_walk_to(checkout):
-        data = Path("/var/lib/tasks-service") / name
-    if len(os.fsencode(run)) > _MAX_RUN_PATH:
-        base = Path("/run") if as_root else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))  # noqa: S108
-        run = base / "tasks-service" / name
-    return Layout(checkout=checkout, state=state, data=data, run=run)
-
-
-def _all_may_walk_to(folder: Path) -> bool:
-    return all(part.stat().st_mode & 0o001 for part in (folder, *folder.parents))
 
 
 @contextmanager
@@ -82,7 +62,7 @@ def exclusive(where: Layout, doing: str) -> Iterator[None]:
     Raises:
         Unavailable: another command holds it.
     """
-    where.prepare()
+    where.state.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = where.state / "lock"
     with path.open("a+") as file:
         try:
