@@ -1,0 +1,15 @@
+"""For all tests: where tests must be complete, a skipped one is a failure."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", [])) if reporter else 0
+    if os.environ.get("TASKS_TEST_COMPLETE") and skipped and session.exitstatus == 0:
+        reporter.write_line(f"{skipped} skipped: `make test` has all they could need", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
