@@ -1,0 +1,91 @@
+"""The data disk of one runner: a file with a file system in it, of fixed size.
+
+All that a run writes lands there, so a run can fill its own disk only (F21).
+Made and removed by ``runner``; found again by its place under ``runs/``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runners.model.errors import SystemFault
+
+_FEATURES = "^has_journal,^resize_inode"
+_EXTENDED = "lazy_itable_init=1,nodiscard,root_owner={}:{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Where the parts of a runner's disk are."""
+
+    directory: Path
+
+    @property
+    def image(self) -> Path:
+        """The file."""
+        return self.directory / "disk.img"
+
+    @property
+    def point(self) -> Path:
+        """Where it is mounted."""
+        return self.directory / "disk"
+
+
+def create(directory: Path, size: int, base: tuple[int, int]) -> Disk:
+    """Make a sparse disk of ``size`` bytes owned by ``base`` and mount it.
+
+    A journal would cost writes and protect a file that never survives its
+    run, so there is none.
+
+    Raises:
+        SystemFault: a tool is missing or refused, for example because no loop
+            device can be had.
+    """
+    disk = Disk(directory)
+    disk.point.mkdir(mode=0o711)
+    with disk.image.open("xb") as handle:
+        handle.truncate(size)
+    disk.image.chmod(0o600)
+    _run(
+        ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", _FEATURES]
+        + ["-E", _EXTENDED.format(*base), str(disk.image)]
+    )
+    # `mount` frees the loop device by itself when the mount ends.
+    _run(["mount", "-o", "loop,nodev,noatime", str(disk.image), str(disk.point)])
+    return disk
+
+
+def remove(disk: Disk) -> None:
+    """Unmount the disk and remove its file. Idempotent, never raises."""
+    for patience in (0.0, 0.02, 0.1, 0.5):
+        time.sleep(patience)
+        if not disk.point.is_mount():
+            break
+        subprocess.run(["umount", str(disk.point)], capture_output=True, check=False)
+    if disk.point.is_mount():
+        # Something still holds it; detached, it goes when that goes.
+        subprocess.run(["umount", "-l", str(disk.point)], capture_output=True, check=False)
+    disk.image.unlink(missing_ok=True)
+
+
+def available() -> str:
+    """Return why loop disks can't be had here, empty if they can."""
+    for tool in ("mkfs.ext4", "mount", "umount"):
+        if shutil.which(tool) is None:
+            return f"there is no {tool}"
+    if not Path("/dev/loop-control").exists():
+        return "the kernel has no loop devices (/dev/loop-control)"
+    return ""
+
+
+def _run(words: list[str]) -> None:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError as exc:
+        raise SystemFault(f"a runner's disk needs {words[0]}, which is not here") from exc
+    if done.returncode != 0:
+        raise SystemFault(f"a runner's disk can't be made: {words[0]}: {done.stderr.strip()}")
