@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from runners.model.errors import InvalidInput
 from tasks_service.sources.refs import check_directory, check_ref
@@ -209,13 +209,13 @@ def _check_url_text(base: str, scheme: str) -> None:
         raise InvalidInput(f"source URL {shown!r} holds a character that must be percent-encoded")
     if _ENCODED_CONTROL.search(base):
         raise InvalidInput(f"source URL {shown!r} holds an encoded control character")
-    path = unquote(urlsplit(base).path) if base.count("@") <= 1 else ""
     if base.count("@") > 1:
         raise InvalidInput(
             "the source URL holds more than one '@', so its host is not clear",
             hint="percent-encode an '@' of the user name or the path as %40",
         )
-    if ".." in path.split("/"):
+    path = base.partition("://")[2].partition("?")[0]
+    if ".." in unquote(path).split("/"):
         raise InvalidInput(f"source URL {shown!r} holds '..' in its path")
 
 
