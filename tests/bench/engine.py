@@ -13,7 +13,9 @@ from runners.engine import execute_plan
 from runners.model.cancellation import Cancellation
 from runners.model.events import Event
 from runners.model.plan import Plan, PlannedStep
+from runners.model.record import RunResult
 from runners.model.status import RunStatus
+from runners.sandbox import Sandbox
 from runners.steps import KINDS
 from tests.bench.measure import Row, compare, seconds
 from tests.bench.place import BenchError, Place
@@ -37,6 +39,10 @@ def _plan(count: int, text: str, *, parallel: bool) -> Plan:
     )
 
 
+def _walk(plan: Plan, sandbox: Sandbox) -> RunResult:
+    return execute_plan(plan, sandbox, result=RunResult("bench"), sink=_drop, cancel=Cancellation())
+
+
 def _drop(event: Event) -> None:
     del event
 
@@ -51,7 +57,7 @@ def commands(place: Place) -> Iterator[Row]:
         def work() -> None:
             sandbox = backend.open(SandboxRequest(run_id="bench"), Cancellation())
             try:
-                result = execute_plan(plan, sandbox, _drop, Cancellation(), run_id="bench")
+                result = _walk(plan, sandbox)
             finally:
                 sandbox.close()
             if result.status is not RunStatus.SUCCEEDED:
@@ -79,9 +85,7 @@ def overhead(place: Place) -> Iterator[Row]:
     def run(plan: Plan) -> float:
         sandbox = FakeBackend().open(SandboxRequest(run_id="bench"), Cancellation())
         try:
-            took = seconds(
-                lambda: execute_plan(plan, sandbox, _drop, Cancellation(), run_id="bench")
-            )
+            took = seconds(lambda: _walk(plan, sandbox))
         finally:
             sandbox.close()
         return took * 1000 / MANY
