@@ -30,6 +30,7 @@ def _warning(title: str, text: str) -> Code:
 
 CODES: dict[str, Code] = {
     # The file as text.
+    "TF100": _error("can't be read", "Check the file's name and that you may read it."),
     "TF101": _error("not UTF-8 text", "Save the file as UTF-8 without a byte-order mark."),
     "TF102": _error(
         "file too large",
@@ -44,7 +45,7 @@ CODES: dict[str, Code] = {
     # Aliases.
     "TF201": _error(
         "malformed alias block",
-        "`alias` is a map with `values` (name to text), `src` (a list of files) and `directive`.",
+        "`alias` is a map with `values` (name to text), `src` (a list) and `directive`.",
     ),
     "TF202": _error(
         "impossible alias directive",
@@ -100,8 +101,8 @@ CODES: dict[str, Code] = {
     "TF407": _error("duplicate key", "Remove one; which of them counts would be chance."),
     "TF408": _warning(
         "unknown property",
-        "The property does nothing. Property names are case-sensitive. Keys that start with `x-` at "
-        "the top of the file are free for anchors.",
+        "The property does nothing. Property names are case-sensitive. Keys that start with `x-` "
+        "at the top of the file are free for anchors.",
     ),
     "TF409": _error("impossible key", "Keys are plain text, and `<<` merges maps only."),
     "TF410": _error("not a task file", "A task file is a YAML map with a `steps` list."),
@@ -203,7 +204,7 @@ CODES: dict[str, Code] = {
     ),
     "TF909": _warning(
         "value that nobody gives",
-        "The template asks for a value that neither the values file nor `--set` has; it is close to "
-        "one that is there.",
+        "The template asks for a value that neither the values file nor `--set` has; it is close "
+        "to one that is there.",
     ),
 }

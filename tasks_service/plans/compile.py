@@ -24,14 +24,15 @@ from tasks_service.plans.aliases import (
     replace_first_word,
     split_block,
 )
-from tasks_service.plans.checks import Checker
+from tasks_service.plans.checks import TaskCheck
 from tasks_service.plans.graph import step_ids, step_needs
 from tasks_service.plans.model import StepItem, TaskFile
 from tasks_service.plans.planning import StepPlanner, plan_networks
-from tasks_service.plans.source import Reporter, Segments, SourceText
+from tasks_service.plans.source import Reporter, SourceText
+from tasks_service.plans.step_checks import StepCheck
 from tasks_service.plans.task_file import TaskFileReader
 from tasks_service.plans.template import Rendered, render_template
-from tasks_service.plans.traps import Traps, check_variables, check_unknown_aliases
+from tasks_service.plans.traps import Traps, check_unknown_aliases, check_variables
 from tasks_service.plans.values import Values, merge_values
 from tasks_service.plans.variables import RunVariables, template_data
 from tasks_service.plans.version import (
@@ -92,9 +93,9 @@ class Compiled:
     """What became of a task file.
 
     ``plan`` is None exactly when ``problems`` holds an error. ``rendered`` is
-    the text after aliases and templates (it may hold secret values; print
-    ``masked()``). ``task`` is what the file says, None if it isn't YAML.
-    Problems are in file order.
+    the text after aliases and templates; it may hold secret values, which
+    ``mask`` lists. ``render_failed`` tells that there is no such text. ``task``
+    is what the file says, None if it isn't YAML. Problems are in file order.
     """
 
     file: str
@@ -103,6 +104,7 @@ class Compiled:
     rendered: str = field(default="", repr=False)
     task: TaskFile | None = field(default=None, repr=False)
     mask: tuple[str, ...] = field(default=(), repr=False)
+    render_failed: bool = False
 
     @property
     def ok(self) -> bool:
@@ -125,7 +127,7 @@ class Compiled:
         return self.plan
 
 
-def compile_task(
+def compile_task(  # noqa: PLR0913 - the one funnel; all but the text have defaults
     text: str | bytes,
     *,
     file: str = "acb.yaml",
@@ -159,7 +161,7 @@ def compile_task(
     """
     decoded, problem = _decode(text, file)
     if problem is not None:
-        return Compiled(file, None, (problem,))
+        return Compiled(file, None, (problem,), render_failed=True)
     merged = merge_values(values, values_file, set_values, set_secrets)
     return _Compilation(
         SourceText(file, decoded),
@@ -185,7 +187,7 @@ def _decode(text: str | bytes, file: str) -> tuple[str, Problem | None]:
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
-            line = text[: error.start].count(b"\n") + 1
+            line = error.object[: error.start].count(b"\n") + 1
             return "", Problem(
                 file, line, 1, ERROR, "TF101", f"byte {error.start} of the file is not UTF-8"
             )
@@ -228,7 +230,7 @@ class _Compilation:
         self._reporter = Reporter(source)
         self._aliases: Aliases | None = None
         self._secrets: Mapping[str, str] = {}
-        self._unresolved: tuple[str, ...] = ()
+        self._render_failed = False
         for problem in values.problems:
             self._reporter.add(problem)
 
@@ -239,6 +241,7 @@ class _Compilation:
             self._reporter.report("TF104", "the file is empty", 0)
         text = self._expand(text)
         rendered = self._render(text)
+        self._render_failed = self._reporter.failed
         if rendered is None:
             return self._finish(None, "", None)
         task = self._parse(rendered)
@@ -250,7 +253,9 @@ class _Compilation:
         if self._reporter.failed:
             plan = None
         mask = (*self._values.mask, *(v for v in self._secrets.values() if v and v != MASK))
-        return Compiled(self._source.file, plan, problems, rendered, task, mask)
+        return Compiled(
+            self._source.file, plan, problems, rendered, task, mask, self._render_failed
+        )
 
     def _data(self, secrets: Mapping[str, str]) -> dict[str, Any]:
         return template_data(self._variables, self._values.data, secrets)
@@ -330,7 +335,7 @@ class _Compilation:
         if self._resolve is None:
             self._secrets = {request.id: MASK for request in requests}
             return
-        Checker(task, scratch, MASK).check_secrets()
+        TaskCheck(task, scratch, MASK).check_secrets()
         if not scratch.failed:
             self._secrets = dict(self._resolve(requests))
         else:
@@ -346,9 +351,11 @@ class _Compilation:
 
     def _plan(self, task: TaskFile) -> Plan | None:
         reporter = self._reporter
-        checker = Checker(task, reporter, MASK)
+        whole = TaskCheck(task, reporter, MASK)
+        whole.check()
+        volumes = whole.volumes()
+        checker = StepCheck(task, reporter, MASK)
         checker.check()
-        volumes = checker.volumes()
         ids = step_ids(task.steps, reporter)
         needs = step_needs(task.steps, ids, reporter)
         networks, default = plan_networks(task, self._options.network)

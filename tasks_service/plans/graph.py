@@ -67,13 +67,14 @@ def _named(
     reporter: Reporter,
 ) -> tuple[str, ...]:
     nodes = _when_nodes(step)
-    if IMMEDIATELY in step.when:
-        if set(step.when) != {IMMEDIATELY}:
-            node = nodes[step.when.index(IMMEDIATELY)]
-            _report(reporter, "TF602", "'-' can't stand with other ids in when", node)
-        return ()
+    immediately = IMMEDIATELY in step.when
+    if immediately and set(step.when) != {IMMEDIATELY}:
+        node = nodes[step.when.index(IMMEDIATELY)]
+        _report(reporter, "TF602", "'-' can't stand with other ids in when", node)
     needs: dict[str, None] = {}
     for name, node in zip(step.when, nodes, strict=True):
+        if name == IMMEDIATELY:
+            continue
         if name in needs:
             _report(reporter, "TF603", f"'{shown(name)}' is in when twice; once is enough", node)
         elif name == own:
@@ -97,7 +98,7 @@ def _named(
                 node,
                 did_you_mean(name, known),
             )
-    return tuple(needs)
+    return () if immediately else tuple(needs)
 
 
 def _when_nodes(step: StepItem) -> list[Node]:

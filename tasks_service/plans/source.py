@@ -205,6 +205,10 @@ class Reporter:
         own = sorted(self._problems.values(), key=lambda p: (p.line, p.column, p.severity, p.code))
         return (*self._foreign, *own)
 
+    def reported(self, *codes: str) -> bool:
+        """Tell whether a problem with one of these codes was reported."""
+        return any(problem.code in codes for problem in self._problems.values())
+
     @property
     def failed(self) -> bool:
         """True once an error was reported."""

@@ -73,7 +73,7 @@ TICK = "tasksTick"
 @cache
 def default_engine() -> TemplateEngine:
     """Return the engine, made once a process (imports the library late)."""
-    from tasks_service.plans.template_gotpl import GotplEngine  # noqa: PLC0415
+    from tasks_service.plans.template_gotpl import GotplEngine
 
     return GotplEngine()
 

@@ -39,6 +39,9 @@ MAX_PRODUCED = 8 << 20
 MAX_TEXT = 1 << 20
 """Characters of one value, containers counted with all they hold."""
 MAX_ITEMS = 10_000
+"""Items of a list that a function makes."""
+MAX_HELD = 1 << 16
+"""Items a container may hold, nested ones counted as often as they appear."""
 MAX_ITERATIONS = 100_000
 MAX_CALLS = 200_000
 MAX_DEPTH = 100
@@ -88,27 +91,27 @@ def _size(value: object) -> int:
         return len(value)
     if not isinstance(value, (list, tuple, dict)):
         return 1
-    total = 0
+    total = held = 0
     todo: list[Any] = [value]
     while todo:
         item = todo.pop()
+        held += 1
         if isinstance(item, (str, bytes)):
             total += len(item)
         elif isinstance(item, Mapping):
-            total += len(item)
             todo.extend(item.keys())
             todo.extend(item.values())
         elif isinstance(item, (list, tuple)):
-            total += len(item)
             todo.extend(item)
-        total += 1
-        if total > MAX_TEXT or len(todo) > MAX_TEXT:
+        if total > MAX_TEXT or held + len(todo) > MAX_HELD:
             return MAX_TEXT + 1
-    return total
+    return total + held
 
 
 def _too_big(name: str) -> BudgetExceededError:
-    return BudgetExceededError(f"{name} makes or takes more than {MAX_TEXT} characters")
+    return BudgetExceededError(
+        f"{name} makes or takes more than {MAX_TEXT} characters or {MAX_HELD} items"
+    )
 
 
 def _integers(arguments: tuple[Any, ...]) -> list[int]:
@@ -289,6 +292,9 @@ class GotplEngine:
         functions = _functions(self._clock)
         policy = SandboxPolicy.strict(
             allow_functions=list(functions),
+            # What a `semver` has; nothing else a template can hold has them.
+            allow_attributes=("Major", "Minor", "Patch"),
+            allow_methods=("Prerelease", "Metadata", "Original", "Compare"),
             default_budget=ExecutionBudget(
                 max_output_chars=MAX_OUTPUT,
                 max_iterations=MAX_ITERATIONS,

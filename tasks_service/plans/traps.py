@@ -35,9 +35,9 @@ def check_unknown_aliases(
     unknown: Sequence[tuple[str, int]], aliases: Aliases, reporter: Reporter
 ) -> None:
     """Warn about ``$name`` that is close to a known alias of some length."""
-    known = [name for name in aliases.values if len(name) > 3]  # noqa: PLR2004
+    known = [name for name in aliases.values if len(name) > 3]
     for name, offset in unknown:
-        close = near_miss(name, known) if len(name) > 3 else ""  # noqa: PLR2004
+        close = near_miss(name, known) if len(name) > 3 else ""
         if close and (close[0] == name[0] or close.lower() == name.lower()):
             sign = aliases.directive
             reporter.report(
@@ -123,7 +123,7 @@ class Traps:
 
     def check(self) -> None:
         """Report every trap."""
-        if len(self._ids) == len(set(self._ids)):
+        if not self._reporter.reported("TF601", "TF602", "TF604", "TF605", "TF606"):
             self._parallel()
         declared = {network.name for network in self._task.networks} | _STANDARD_NETWORKS
         declared.add(self._network)
@@ -142,7 +142,7 @@ class Traps:
                 *(above[name] for name in self._needs[index])
             )
             above[own] = reached
-            if index < 2 or step.when or not self._task.steps[index - 1].when:  # noqa: PLR2004
+            if index < 2 or step.when or not self._task.steps[index - 1].when:
                 continue
             loose = self._unfinished(index, reached)
             if loose:
@@ -163,7 +163,7 @@ class Traps:
             f"without when this step waits only for '{shown(previous)}', not for {named}",
             next(iter(step.keys.values()), step.node).start,
             width=1,
-            suggestion=f"when: [{everyone}]" if len(loose) <= 5 else "",  # noqa: PLR2004
+            suggestion=f"when: [{everyone}]" if len(loose) <= 5 else "",
         )
 
     def _step(self, step: StepItem, declared: set[str]) -> None:
@@ -186,15 +186,6 @@ class Traps:
                     step.network, [network.name for network in self._task.networks]
                 ),
             )
-        if "push" in step.kinds:
-            for name in ("retries", "repeat"):
-                if name in step.keys:
-                    self._reporter.report(
-                        "TF903",
-                        f"a push tries again by itself; {name} is ignored",
-                        step.keys[name].start,
-                        width=len(name),
-                    )
 
     def _images(self) -> None:
         """Compare what is built with what is pushed."""
@@ -267,9 +258,11 @@ def _options(words: Sequence[str], names: Sequence[str]) -> list[str]:
     for index, word in enumerate(words):
         if word in names and index + 1 < len(words):
             found.append(words[index + 1])
-        for name in names:
-            if name.startswith("--") and word.startswith(name + "="):
-                found.append(word[len(name) + 1 :])
+        found += [
+            word[len(name) + 1 :]
+            for name in names
+            if name.startswith("--") and word.startswith(name + "=")
+        ]
     return found
 
 

@@ -69,15 +69,19 @@ def _read_file(text: str | bytes, file: str, problems: list[Problem]) -> dict[st
         root = parse_yaml(text)
         if root is None:
             return {}
-        if root.kind != MAPPING:
-            raise YamlProblem("TF303", "a values file must be a map", root.start)
-        return dict(plain_value(root))
+        return _map(root)
     except YamlProblem as problem:
         line, column = source.position(problem.offset)
         problems.append(
             Problem(file, line, column, ERROR, problem.code, problem.message, source.line(line))
         )
         return {}
+
+
+def _map(root: Node) -> dict[str, Any]:
+    if root.kind != MAPPING:
+        raise YamlProblem("TF303", "a values file must be a map", root.start)
+    return dict(plain_value(root))
 
 
 def plain_value(node: Node) -> Any:

@@ -76,6 +76,24 @@ class RunVariables:
 RUN_NAMES = tuple(RunVariables(date="").template_data())
 """Every name under ``.Run``."""
 
+VARIABLE_TEXTS = {
+    "ID": "Id of the run.",
+    "Commit": "Commit of the source; empty where it is no Git source.",
+    "Repository": "Source repository.",
+    "Branch": "Branch of the source; empty where it is no Git source.",
+    "GitTag": "Git tag that triggered the run.",
+    "TriggeredBy": "What triggered the run.",
+    "Registry": "Login server of the registry, host or host:port.",
+    "RegistryName": "The login server up to its first dot.",
+    "Date": "UTC time of the run's start, yyyyMMdd-HHmmssz.",
+    "SharedVolume": "Name of the workspace volume.",
+    "OS": "Operating system of the steps.",
+    "OSVersion": "Version of the host's operating system.",
+    "Architecture": "Processor architecture, such as amd64.",
+    "TaskName": "Name of the task; empty in a run without one.",
+}
+"""What each name under ``.Run`` means, for people."""
+
 _SHELL_SAFE = re.compile(r"[A-Za-z0-9_^@=+%,:./-]+")
 
 

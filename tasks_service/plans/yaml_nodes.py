@@ -64,17 +64,17 @@ class YamlProblem(Exception):
 
 def _parser(text: str) -> Any:
     # Imported late: `tasks --help` must not pay for YAML.
-    import yaml  # noqa: PLC0415
+    import yaml
 
     if yaml.__with_libyaml__:
-        from yaml.cyaml import CParser  # noqa: PLC0415
+        from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
         return CParser(text)
-    from yaml.parser import Parser  # noqa: PLC0415
-    from yaml.reader import Reader  # noqa: PLC0415
-    from yaml.scanner import Scanner  # noqa: PLC0415
+    from yaml.parser import Parser
+    from yaml.reader import Reader
+    from yaml.scanner import Scanner
 
-    class PurePython(Reader, Scanner, Parser):  # type: ignore[misc]
+    class PurePython(Reader, Scanner, Parser):
         def __init__(self, stream: str) -> None:
             Reader.__init__(self, stream)
             Scanner.__init__(self)
@@ -90,7 +90,7 @@ def parse_yaml(text: str) -> Node | None:
         YamlProblem: syntax, a refused tag, too deep, too many nodes, an
             unknown or self-containing anchor, a second document.
     """
-    import yaml  # noqa: PLC0415
+    import yaml
 
     try:
         return _Builder(_parser(text)).document()
@@ -133,7 +133,7 @@ class _Builder:
         self._count = 0
 
     def document(self) -> Node | None:
-        from yaml import events  # noqa: PLC0415
+        from yaml import events
 
         take = self._next
         handlers: dict[type, Callable[[Any], None]] = {

@@ -1,0 +1,125 @@
+"""A plan as a text tree and as Mermaid.
+
+In: plan data of plan_json. Out: text. Called by ``tasks plan``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks_service.plans.views.layers import depths, reduced_needs
+
+_WIDTH = 72
+
+
+def summary(step: Mapping[str, Any], width: int = _WIDTH) -> str:
+    """Return what a step does, on one line of at most ``width`` characters."""
+    value = step.get(step["kind"], "")
+    text = " ".join((", ".join(value) if isinstance(value, list) else str(value)).split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def marks(step: Mapping[str, Any]) -> list[str]:
+    """Return the properties of a step that change how it runs, in words."""
+    words = []
+    if step.get("detach"):
+        words.append("stays in the background")
+    if step.get("ignoreErrors"):
+        words.append("may fail")
+    if step.get("retries"):
+        words.append(f"{step['retries']} retries")
+    if step.get("repeat"):
+        words.append(f"{step['repeat'] + 1} times")
+    if step.get("startDelay"):
+        words.append(f"after {step['startDelay']} s")
+    if step.get("privileged"):
+        words.append("privileged")
+    return words
+
+
+def _edges(plan: Mapping[str, Any]) -> list[tuple[str, Sequence[str]]]:
+    return [(step["id"], step["needs"]) for step in plan["steps"]]
+
+
+def plan_tree(plan: Mapping[str, Any]) -> str:
+    """Return the graph as an indented tree.
+
+    A step stands below the last of the steps it waits for; others that it
+    waits for are named behind it.
+    """
+    steps = {step["id"]: step for step in plan["steps"]}
+    edges = _edges(plan)
+    needs = reduced_needs(edges)
+    depth = depths(edges)
+    children: dict[str | None, list[str]] = {}
+    parent: dict[str, str | None] = {}
+    for step_id in steps:
+        chosen = max(needs[step_id], key=lambda name: depth[name], default=None)
+        parent[step_id] = chosen
+        children.setdefault(chosen, []).append(step_id)
+    at_once = max(
+        (sum(1 for d in depth.values() if d == level) for level in set(depth.values())), default=0
+    )
+    count = len(steps)
+    lines = [
+        (
+            f"{count} step{'s' if count != 1 else ''}, up to {at_once} at once, "
+            f"version {plan['version']}"
+        )
+    ]
+    # A stack, not recursion: a file may chain thousands of steps.
+    stack: list[tuple[str, str, bool]] = []
+
+    def push(owner: str | None, prefix: str) -> None:
+        own = children.get(owner, [])
+        stack.extend(
+            (name, prefix, index == len(own) - 1) for index, name in reversed(list(enumerate(own)))
+        )
+
+    push(None, "")
+    while stack:
+        name, prefix, last = stack.pop()
+        step = steps[name]
+        others = [other for other in needs[name] if other != parent[name]]
+        notes = ([f"also after {', '.join(others)}"] if others else []) + marks(step)
+        behind = f"  ({'; '.join(notes)})" if notes else ""
+        lines.append(
+            f"{prefix}{'└─ ' if last else '├─ '}{name}  {step['kind']}: {summary(step)}{behind}"
+        )
+        only_child = len(children.get(name, [])) == 1
+        # A plain chain stays in its column; only branches indent.
+        deeper = prefix + ("   " if last else "│  ")
+        push(name, prefix if last and only_child else deeper)
+    return "\n".join(lines)
+
+
+def plan_mermaid(plan: Mapping[str, Any]) -> str:
+    """Return the graph as a Mermaid flow chart."""
+    edges = _edges(plan)
+    numbers = {step_id: f"s{index}" for index, (step_id, _) in enumerate(edges)}
+    lines = ["flowchart TD"]
+    for step in plan["steps"]:
+        text = (
+            _mermaid_text(f"{step['id']}")
+            + "<br/>"
+            + _mermaid_text(f"{step['kind']}: {summary(step, 48)}")
+        )
+        lines.append(f'  {numbers[step["id"]]}["{text}"]:::{step["kind"]}')
+    needs = reduced_needs(edges)
+    lines += [
+        f"  {numbers[name]} --> {numbers[step_id]}"
+        for step_id, _ in edges
+        for name in needs[step_id]
+    ]
+    lines += [
+        "  classDef build stroke:#2f6fd0,stroke-width:2px",
+        "  classDef cmd stroke:#2e8b57,stroke-width:2px",
+        "  classDef push stroke:#b8651b,stroke-width:2px",
+    ]
+    return "\n".join(lines)
+
+
+def _mermaid_text(text: str) -> str:
+    table = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;"}
+    return "".join(table.get(character, character) for character in text)
