@@ -75,14 +75,6 @@ class LiveView:
             emoji=False,
             legacy_windows=False,
         )
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            get_renderable=self.render,
-        )
         self._lock = threading.Lock()
         self._lines: deque[str] = deque()
         self._pending = 0
@@ -93,6 +85,15 @@ class LiveView:
         self._now = "starting"
         self._began = time.monotonic()
         self._stop = threading.Event()
+        # Asks for its first picture at once, so the state above comes first.
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=self.render,
+        )
         self._ticker = threading.Thread(target=self._tick, name="live-view", daemon=True)
 
     def __enter__(self) -> Self:
@@ -166,10 +167,11 @@ class LiveView:
 
     def _tick(self) -> None:
         while not self._stop.wait(_PERIOD_S):
-            self._drain()
-            self._live.refresh()
+            # Printing redraws the region as well.
+            if not self._drain():
+                self._live.refresh()
 
-    def _drain(self) -> None:
+    def _drain(self) -> bool:
         with self._lock:
             text = "".join(self._lines)
             dropped, self._dropped = self._dropped, 0
@@ -179,6 +181,7 @@ class LiveView:
             text = f"… {dropped} lines were not shown: the terminal is too slow\n{text}"
         if text:
             self._console.print(_Raw(text), end="", crop=False)
+        return bool(text)
 
     def render(self) -> Group:
         """Return the region: one line a step, cut to the terminal's height."""
@@ -211,6 +214,8 @@ class LiveView:
     def _what(self, row: _Row) -> str:
         if row.status is StepStatus.PENDING:
             return f"after {', '.join(row.step.needs)}" if row.step.needs else ""
+        if row.step.detach and row.status is StepStatus.SUCCEEDED:
+            return "in the background"
         parts = [f"attempt {row.attempt}"] if row.attempt > 1 else []
         vertex = row.vertices.get(row.touched) or next(reversed(row.vertices.values()), None)
         if vertex is not None:

@@ -173,7 +173,7 @@ def find_logins(
     everything = "\n".join(texts)
     wanted = [registry] if registry else []
     wanted += named
-    wanted += [host for host in config.hosts() if host == HUB or (host and host in everything)]
+    wanted += [host for host in config.hosts() if host == HUB or _names(everything, host)]
     found: dict[str, Login] = {}
     own = _own_login(registry, env)
     if own is not None:
@@ -187,6 +187,10 @@ def find_logins(
                 f"there is no login for registry {host!r}", hint=f"run `docker login {host}`"
             )
     return tuple(found.values())
+
+
+def _names(text: str, host: str) -> bool:
+    return bool(host) and re.search(rf"(?<![\w.\-]){re.escape(host)}/", text) is not None
 
 
 def _own_login(registry: str, env: Mapping[str, str]) -> Login | None:
