@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,17 @@ def digests(engine: Engine, reference: str) -> dict[str, str]:
         return {}
     pairs = (entry.partition("@") for entry in found.get("RepoDigests") or [])
     return {repository: digest for repository, _, digest in pairs}
+
+
+def remove_images(engine: Engine, prefixes: tuple[str, ...]) -> None:
+    """Remove the images whose names begin with one of ``prefixes``, where unused."""
+    for image in engine.api.get("/images/json"):
+        names = [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]
+        for name in names:
+            if name.startswith(prefixes):
+                # In use by a container that is not ours, or gone with an earlier name.
+                with suppress(RunnerError):
+                    engine.api.delete(f"/images/{name}")
 
 
 def notice(level: str, text: str) -> None:

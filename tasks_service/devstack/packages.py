@@ -23,6 +23,9 @@ _APT = (
     "-o=Acquire::Retries=3",
     "-o=Dpkg::Use-Pty=0",
 )
+_TARGET = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)"
+# Parts of a suite that make it complete; others (backports) change what it is.
+_PARTS = ("", "-updates", "-security")
 _PROXY_NAMES = ("http", "Acquire::http::Proxy", "https", "Acquire::https::Proxy")
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 
@@ -73,27 +76,36 @@ def refresh(shown: Step) -> None:
 
 def mirror() -> str | None:
     """Return the Debian mirror that this machine's apt uses, or None."""
+    return next((uri for uri, part in _debian_mirrors() if not part), None)
+
+
+def sources(suite: str) -> str | None:
+    """Return a ``sources.list`` for ``suite`` at this machine's mirrors, or None."""
+    parts = [(uri, part) for uri, part in _debian_mirrors() if part in _PARTS]
+    if not any(not part for _, part in parts):
+        return None
+    return "".join(f"deb {uri} {suite}{part} main\n" for uri, part in dict.fromkeys(parts))
+
+
+def _debian_mirrors() -> list[tuple[str, str]]:
+    """Return the mirrors of Debian's main, each with the part of a suite it is for."""
     try:
         done = subprocess.run(
-            [
-                "apt-get",
-                "indextargets",
-                "--format",
-                "$(REPO_URI)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)",
-                "Created-By: Packages",
-            ],
+            ["apt-get", "indextargets", "--format", _TARGET, "Created-By: Packages"],
             capture_output=True,
             text=True,
             check=False,
         )
     except OSError:
-        return None
+        return []
+    found = []
     for line in done.stdout.splitlines():
         uri, codename, component, origin = line.split("|", 3)
-        plain = codename.isalpha() and component == "main"
-        if plain and origin == "Debian" and uri.startswith(("http://", "https://")):
-            return uri
-    return None
+        name, dash, part = codename.partition("-")
+        ours = origin == "Debian" and component == "main" and name.isalpha()
+        if ours and uri.startswith(("http://", "https://")):
+            found.append((uri, dash + part))
+    return found
 
 
 def proxies() -> dict[str, str]:

@@ -1,0 +1,94 @@
+"""The gate: style, types, layers, generated files and tests, in one place.
+
+``make check`` runs what needs no engine, ``make test`` all of it. Every part
+runs even if an earlier one failed: one go shows all there is to mend.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from tasks_service.devstack import progress
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of the gate: what it is called, and the program to run."""
+
+    title: str
+    argv: tuple[str, ...]
+
+
+# Generated files: the module that makes each kind, and takes ``--check``.
+_GENERATORS = {
+    "BuildKit stubs as schemas/*.proto say": "runners.clients.buildkit.codegen",
+    "schemas/*.json as the models say": "tasks_service.plans.schema",
+}
+_QUICK_TESTS = ("tests/unit", "tests/contract")
+
+
+def checks(checkout: Path) -> list[Check]:
+    """Return the parts that are no tests, in the order to run them."""
+    programs = checkout / ".venv" / "bin"
+    python = str(programs / "python")
+    found = [
+        Check("Format (ruff)", (str(programs / "ruff"), "format", "--check", "--quiet")),
+        Check("Style (ruff)", (str(programs / "ruff"), "check", "--quiet")),
+        Check("Types (mypy)", (str(programs / "mypy"), "--no-error-summary")),
+        Check("Layers (import-linter)", (str(programs / "lint-imports"),)),
+    ]
+    found += [
+        Check(f"Drift: {title}", (python, "-m", module, "--check"))
+        for title, module in _GENERATORS.items()
+        if find_spec(module) is not None
+    ]
+    return found
+
+
+def run_checks(checkout: Path) -> bool:
+    """Run all parts that are no tests; show the output of those that fail."""
+    good = True
+    for check in checks(checkout):
+        began = time.monotonic()
+        done = subprocess.run(
+            check.argv,
+            cwd=checkout,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        took = time.monotonic() - began
+        verdict = "ok" if done.returncode == 0 else "FAILED"
+        progress.note(f"{verdict:6} {check.title} ({took:.1f} s)")
+        if done.returncode != 0:
+            good = False
+            sys.stderr.write(done.stdout + done.stderr)
+    return good
+
+
+def run_tests(checkout: Path, environment: Mapping[str, str] | None) -> bool:
+    """Run pytest, its output straight to ours.
+
+    Args:
+        environment: What tests with real parts need; None runs the others only.
+    """
+    words = [str(checkout / ".venv" / "bin" / "python"), "-m", "pytest", "-q"]
+    if environment is None:
+        words += [name for name in _QUICK_TESTS if (checkout / name).is_dir()]
+    done = subprocess.run(
+        words,
+        cwd=checkout,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        check=False,
+    )
+    return done.returncode == 0

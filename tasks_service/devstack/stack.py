@@ -1,0 +1,194 @@
+"""The stack: engine, registry, base images and Git server, up and down.
+
+``up`` finds what runs, starts what does not, and may be called again at any
+time, after a kill too. ``down`` removes all of it and nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runners.backends.dind import private_engine
+from runners.model.errors import Denied, Unavailable
+from tasks_service.devstack import (
+    engines,
+    images,
+    packages,
+    packet_filter,
+    processes,
+    progress,
+    registry,
+    second_engine,
+)
+from tasks_service.devstack.engines import Engine
+from tasks_service.devstack.layout import Layout, load, save
+
+GIT = "git-server"
+_GIT_START_S = 20
+_PROGRAMS = {
+    "docker-registry": "docker-registry",
+    "git": "git",
+    "busybox": "busybox-static",
+}
+_ENGINE_PROGRAMS = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running stack.
+
+    Attributes:
+        outer: Where a person pulls and runs what was pushed.
+        runners: Where runners live; often the same.
+        registry: ``host:port``.
+        git_root: Folder of the served repositories.
+        git_url: Base URL of the Git server, with a slash at the end.
+        debian_image: Base of the runner image, in ``runners``.
+        runner_image: Reference in ``runners``.
+        base_image: Reference in ``registry``.
+    """
+
+    where: Layout
+    outer: Engine
+    runners: Engine
+    registry: str
+    git_root: Path
+    git_url: str
+    debian_image: str
+    runner_image: str
+    base_image: str
+
+
+def up(where: Layout) -> Stack:
+    """Bring everything up; quick when it is up already.
+
+    Raises:
+        Denied, Unavailable: a prerequisite can't be met; says what to do.
+    """
+    where.prepare()
+    outer = engines.users_engine()
+    with progress.step("Docker Hub, is it there?"):
+        hub = images.hub_answers()
+    if not hub:
+        progress.note("no: base images are made of Debian's packages")
+    _install_missing(with_engine=outer is None or not engines.remaps_users(outer))
+    with progress.step("Docker Engine"):
+        packet_filter.remember(where)
+        runners = engines.runners_engine(where, outer)
+    progress.note(f"runners live in {runners.address}" + (" (ours)" if runners.ours else ""))
+    with progress.step("Registry"):
+        address = registry.start(where)
+    progress.note(f"registry at {address}")
+    base = images.small(runners, address, hub=hub)
+    debian = images.debian(where, runners, hub=hub)
+    runner_image = images.runner(runners, debian)
+    git_root = where.state / "git"
+    with progress.step("Git server"):
+        git_url = _start_git(where, git_root)
+    return Stack(
+        where=where,
+        outer=outer or runners,
+        runners=runners,
+        registry=address,
+        git_root=git_root,
+        git_url=git_url,
+        debian_image=debian,
+        runner_image=runner_image,
+        base_image=base,
+    )
+
+
+def down(where: Layout) -> None:
+    """Stop and remove all that ``up`` started and made. Idempotent."""
+    with progress.step("Git server"):
+        processes.stop(GIT, where.run)
+    with progress.step("Registry"):
+        registry.stop(where)
+    _clean_users_engine(where)
+    with progress.step("Engine of our own"):
+        second_engine.forget(where)
+        private_engine.stop(where.state, notice=engines.notice)
+        prefixes = (private_engine.bridge_prefix(where.state), second_engine.bridge_name(where))
+        packet_filter.restore(where, prefixes)
+    ports = load(where.state / "ports.json")
+    for name in ("registry", "git", "run", "bench", "images.json", "demo-run.json", "log"):
+        _remove(where.state / name)
+    _remove(where.run)
+    save(where.state / "ports.json", ports)
+
+
+def _clean_users_engine(where: Layout) -> None:
+    """Remove from the machine's own engine what we put there."""
+    try:
+        engine = engines.users_engine()
+    except Denied:
+        return
+    if engine is None:
+        return
+    with progress.step("What we left in the machine's engine"):
+        second_engine.stop(where, engine)
+        port = load(where.state / "ports.json").get(registry.NAME)
+        ours = ("tasks-service/", *([f"127.0.0.1:{port}/"] if port else []))
+        engines.remove_images(engine, ours)
+
+
+def status(where: Layout) -> dict[str, str]:
+    """Return what runs, by name, in words for a person."""
+    private = private_engine.status(where.state)
+    git = processes.find(GIT, where.run)
+    return {
+        "engine of our own": private.address if private else "not running",
+        "registry": registry.running(where) or "not running",
+        "Git server": _git_url(where) if git else "not running",
+    }
+
+
+def _install_missing(*, with_engine: bool) -> None:
+    wanted = _PROGRAMS | (_ENGINE_PROGRAMS if with_engine else {})
+    names = [package for program, package in wanted.items() if shutil.which(program) is None]
+    if not names:
+        return
+    if "docker.io" in names:
+        # The client is a package of its own from Debian 13 on.
+        names.append("docker-cli")
+    with progress.step(f"Debian packages: {' '.join(names)}") as shown:
+        if "docker-cli" in names:
+            packages.refresh(shown)
+            if not packages.known("docker-cli"):
+                names.remove("docker-cli")
+        packages.install(names, shown)
+
+
+def _git_url(where: Layout) -> str:
+    return f"http://127.0.0.1:{load(where.state / 'ports.json').get(GIT)}/"
+
+
+def _start_git(where: Layout, root: Path) -> str:
+    root.mkdir(parents=True, exist_ok=True)
+    if processes.find(GIT, where.run) is not None:
+        return _git_url(where)
+    port = registry.free_port(where, GIT)
+    log = where.logs / f"{GIT}.log"
+    python = str(where.checkout / ".venv" / "bin" / "python")
+    words = [python, "-m", "tasks_service.devstack.git_server", str(root), "--port", str(port)]
+    log.unlink(missing_ok=True)
+    processes.start(GIT, words, run=where.run, log=log)
+    deadline = time.monotonic() + _GIT_START_S
+    # It says its address when it listens.
+    while "http://" not in processes.tail(log):
+        if processes.find(GIT, where.run) is None or time.monotonic() > deadline:
+            raise Unavailable(
+                "the Git server did not start", hint=f"its log: {log}", detail=processes.tail(log)
+            )
+        time.sleep(0.02)
+    return _git_url(where)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
