@@ -118,9 +118,14 @@ def _read_block(block: str, aliases: Aliases, reporter: Reporter, context: Alias
         return
     if root is None or root.kind != MAPPING:
         return
+    seen = False
     for key, value in root.value:
-        if key.value == "alias":
-            _read_alias_map(value, aliases, reporter, context)
+        if key.value != "alias":
+            continue
+        if seen:
+            reporter.report("TF407", "duplicate key 'alias'", key.start, width=5)
+        seen = True
+        _read_alias_map(value, aliases, reporter, context)
 
 
 def _quote_inserted(text: str, segments: Segments) -> tuple[str, Segments]:

@@ -76,9 +76,8 @@ class TaskCheck(Check):
         self.check_secrets()
         self._networks()
         self._env()
-        if "steps" not in task.keys and task.keys:
-            start = task.node.start
-            self._reporter.report("TF501", "the file has no steps", start)
+        if "steps" not in task.keys and self._reporter.text:
+            self._reporter.report("TF501", "the file has no steps", task.node.start)
 
     def _version(self) -> None:
         version = self._task.version

@@ -65,6 +65,9 @@ CODES: dict[str, Code] = {
         "An unknown `$name` stays as it is, for the shell in the container. This one is close to a "
         "known alias. Write `$$name` to keep it and silence the warning.",
     ),
+    "TF207": _warning(
+        "second alias block", "Only the first of two alias blocks in a row counts. Merge them."
+    ),
     # Templates and values.
     "TF301": _error(
         "template error",

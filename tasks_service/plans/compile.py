@@ -353,6 +353,13 @@ class _Compilation:
         reporter = self._reporter
         whole = TaskCheck(task, reporter, MASK)
         whole.check()
+        if self._aliases is not None and "alias" in task.keys:
+            reporter.report(
+                "TF207",
+                "this second alias block is ignored; put its entries into the first",
+                task.keys["alias"].start,
+                width=5,
+            )
         volumes = whole.volumes()
         checker = StepCheck(task, reporter, MASK)
         checker.check()

@@ -74,6 +74,8 @@ def _named(
     needs: dict[str, None] = {}
     for name, node in zip(step.when, nodes, strict=True):
         if name == IMMEDIATELY:
+            if node is not nodes[step.when.index(IMMEDIATELY)]:
+                _report(reporter, "TF603", "'-' is in when twice; once is enough", node)
             continue
         if name in needs:
             _report(reporter, "TF603", f"'{shown(name)}' is in when twice; once is enough", node)

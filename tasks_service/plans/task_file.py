@@ -186,6 +186,8 @@ class TaskFileReader:
         if isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64:
             return value
         if isinstance(value, float) and abs(value) < _INT64:
+            if value == int(value):
+                return int(value)
             self._report(
                 "TF413",
                 f"{name} takes whole numbers; {shown(node.value)} counts as {int(value)}",

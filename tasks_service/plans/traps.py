@@ -27,6 +27,7 @@ _SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|private_?key"
 _OTHER_BUILDERS = re.compile(
     r"\b(?:docker|buildx|buildctl|podman|buildah|pack|kaniko|oras|crane|skopeo)\b"
 )
+_QUOTED = re.compile(r"[\"'\\#]")
 _STANDARD_NETWORKS = frozenset(("host", "none", "bridge", "default"))
 _MIN_SECRET = 3
 
@@ -135,24 +136,24 @@ class Traps:
         """W-13: a step that waits for one of several parallel steps."""
         if not any(step.when for step in self._task.steps):
             return
-        above: dict[str, frozenset[str]] = {}
+        # Sets of steps as bits of one number: files may have thousands.
+        bits = {name: 1 << index for index, name in enumerate(self._ids)}
+        above: dict[str, int] = {}
+        awaited = 0
         for index, step in enumerate(self._task.steps):
-            own = self._ids[index]
-            reached = frozenset(self._needs[index]).union(
-                *(above[name] for name in self._needs[index])
-            )
-            above[own] = reached
-            if index < 2 or step.when or not self._task.steps[index - 1].when:
-                continue
-            loose = self._unfinished(index, reached)
-            if loose:
-                self._warn_parallel(step, index, loose)
-
-    def _unfinished(self, index: int, reached: frozenset[str]) -> list[str]:
-        """Return ends of parallel branches above that a step doesn't wait for."""
-        earlier = [name for name in self._ids[: index - 1] if name not in reached]
-        awaited = {name for needs in self._needs[:index] for name in needs}
-        return [name for name in earlier if name not in awaited]
+            reached = 0
+            for name in self._needs[index]:
+                reached |= bits[name] | above[name]
+            above[self._ids[index]] = reached
+            alone = index > 1 and not step.when and self._task.steps[index - 1].when
+            if alone:
+                earlier = (1 << (index - 1)) - 1
+                loose = earlier & ~reached & ~awaited
+                if loose:
+                    names = [name for name in self._ids[: index - 1] if bits[name] & loose]
+                    self._warn_parallel(step, index, names)
+            for name in self._needs[index]:
+                awaited |= bits[name]
 
     def _warn_parallel(self, step: StepItem, index: int, loose: list[str]) -> None:
         previous = self._ids[index - 1]
@@ -206,12 +207,16 @@ class Traps:
         if any("cmd" in step.kinds and _OTHER_BUILDERS.search(text) for step, text in texts):
             return
         for name, (step, tag) in built.items():
-            used = any(other is not step and tag in text for other, text in texts)
-            if name not in pushed and (_has_registry(name) or not used):
+            if name in pushed:
+                continue
+            if _has_registry(name) or not any(
+                other is not step and tag in text for other, text in texts
+            ):
                 self._at(step, "build", "TF904", f"'{shown(tag)}' is built but never pushed", tag)
         for name, (step, image) in pushed.items():
-            mentioned = any("cmd" in s.kinds and image in text for s, text in texts)
-            if name not in built and not mentioned:
+            if name in built:
+                continue
+            if not any("cmd" in other.kinds and image in text for other, text in texts):
                 close = did_you_mean(name, built)
                 self._at(step, "push", "TF905", f"no step builds '{shown(image)}'", image, close)
 
@@ -223,7 +228,7 @@ class Traps:
         pushed: dict[str, tuple[StepItem, str]],
     ) -> None:
         try:
-            words = shlex.split(text)
+            words = shlex.split(text) if _QUOTED.search(text) else text.split()
         except ValueError:
             return
         tags = _options(words, ("-t", "--tag", "--image"))

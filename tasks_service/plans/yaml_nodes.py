@@ -216,7 +216,9 @@ class _Builder:
         self._place(target, where)
 
     def _place(self, node: Node, where: int | None = None) -> None:
-        self._count += 1 if where is None else node.weight
+        # Keys cost what their values cost; only values are counted.
+        if not self._key or self._key[-1] is not None or self._stack[-1][0].kind == SEQUENCE:
+            self._count += 1 if where is None else node.weight
         if self._count > MAX_NODES:
             raise YamlProblem(
                 "TF404",

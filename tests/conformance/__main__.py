@@ -1,0 +1,44 @@
+"""``make conformance``: run the engine's cases, print counts by outcome.
+
+The file of cases is the first argument, else ``$TASKS_CONFORMANCE``, else
+``../shared/conformance/engine-cases.jsonl``. The exit code is 1 if a case
+came out wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.conformance.cases import Verdict, judge
+
+DEFAULT = "../shared/conformance/engine-cases.jsonl"
+
+
+def main(arguments: list[str]) -> int:
+    verbose = "-v" in arguments
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    path = Path(names[0] if names else os.environ.get("TASKS_CONFORMANCE") or DEFAULT)
+    if not path.is_file():
+        print(f"no file of cases at {path}; set TASKS_CONFORMANCE", file=sys.stderr)
+        return 2
+    verdicts: list[Verdict] = [
+        judge(json.loads(line)) for line in path.read_text().splitlines() if line.strip()
+    ]
+    shown = {"WRONG", "differs"} | ({"same", "n/a"} if verbose else set())
+    for verdict in verdicts:
+        if verdict.outcome in shown:
+            print(f"{verdict.outcome:8} {verdict.name}: {verdict.reason}")
+    reasons = Counter((v.outcome, v.reason) for v in verdicts if v.outcome == "n/a")
+    for (_, reason), count in reasons.items():
+        print(f"n/a      {count} cases: {reason}")
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    print(", ".join(f"{counts[name]} {name}" for name in ("same", "differs", "n/a", "WRONG")))
+    return 1 if counts["WRONG"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
