@@ -127,6 +127,9 @@ class Git:
         with self.start(*words) as process:
             output, errors = _collect(process, self._too_large if not stdout else lambda: False)
         if process.returncode:
+            # What the kernel stopped at the limit on a file's size died silently.
+            if self._too_large():
+                raise Refusal("too_large")
             raise Refusal("git", command=words[0], status=process.returncode, error=errors)
         return output
 
@@ -146,7 +149,7 @@ class Git:
             sizes = [entry.stat().st_size for entry in os.scandir(self._pack)]
         except OSError:
             return False
-        return sum(sizes) > int(self._request["max_bytes"])
+        return sum(sizes) >= int(self._request["max_bytes"])
 
 
 def _collect(process: subprocess.Popen[bytes], too_large: Callable[[], bool]) -> tuple[bytes, str]:
