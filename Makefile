@@ -59,15 +59,11 @@ bench: setup ## Measure us against our peers (ONLY=name runs some, ROUNDS=n)
 conformance: setup ## Compare our task language with recorded cases (CASES=file, a .jsonl)
 	@$(VENV)/python -m tests.conformance $(CASES)
 
-.PHONY: scenarios
-scenarios: setup ## Run the whole service over tests/scenarios, without an engine
-	@$(VENV)/pytest -q tests/scenarios
-
 ##@ Generated files
 
 .PHONY: proto
 proto: setup ## Make the BuildKit stubs of schemas/*.proto
-	@$(VENV)/python -m runners.clients.buildkit.generate
+	@$(VENV)/python -m runners.clients.buildkit.codegen
 
 .PHONY: schemas
 schemas: setup ## Make schemas/*.json of the models
