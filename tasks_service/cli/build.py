@@ -20,6 +20,7 @@ from tasks_service.cli.exit_codes import EPILOG
 from tasks_service.cli.options import RunOptions, parse_run_options, run_options
 
 if TYPE_CHECKING:
+    from runners.model.cancellation import Cancellation
     from runners.model.plan import Plan, PlannedStep
     from tasks_service.cli.execute import Compiled
     from tasks_service.plans.variables import RunVariables
@@ -111,7 +112,7 @@ class _Build:
             if "=" not in label:
                 raise click.UsageError(f"--label {label[:80]!r} has no '='")
 
-    def compile(self, source: Source, variables: RunVariables) -> Compiled:
+    def compile(self, source: Source, variables: RunVariables, _cancel: Cancellation) -> Compiled:
         """Return the plan of the build.
 
         Raises:

@@ -76,7 +76,7 @@ class Job:
 
     source: str
     run_type: str
-    compile: Callable[[Source, RunVariables], Compiled]
+    compile: Callable[[Source, RunVariables, Cancellation], Compiled]
     needs_workspace: bool = True
 
 
@@ -226,13 +226,13 @@ class _Run:
             cancel=cancel,
             notice=lambda text: notice("info", text),
         ) as source:
-            compiled = self._compile(source)
+            compiled = self._compile(source, cancel)
             for warning in compiled.warnings:
                 notice("warning", warning)
             cancel.check()
             self._execute(source, compiled, view, notice, cancel)
 
-    def _compile(self, source: Source) -> Compiled:
+    def _compile(self, source: Source, cancel: Cancellation) -> Compiled:
         from tasks_service.plans.variables import RunVariables, run_date
 
         result = self.result
@@ -251,7 +251,7 @@ class _Run:
             os=os_name,
             architecture=architecture,
         )
-        return self._job.compile(source, variables)
+        return self._job.compile(source, variables, cancel)
 
     def _execute(
         self,

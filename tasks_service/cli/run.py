@@ -13,6 +13,7 @@ from tasks_service.cli.exit_codes import EPILOG
 from tasks_service.cli.options import parse_run_options, run_options
 
 if TYPE_CHECKING:
+    from runners.model.cancellation import Cancellation
     from tasks_service.cli.execute import Compiled
     from tasks_service.plans.variables import RunVariables
     from tasks_service.sources.open import Source
@@ -73,15 +74,17 @@ class _Task:
         self._secrets = tuple(_secret(entry) for entry in parameters["set_secrets"])
         self._timeout_s = timeout_s
 
-    def compile(self, source: Source, variables: RunVariables) -> Compiled:
+    def compile(self, source: Source, variables: RunVariables, cancel: Cancellation) -> Compiled:
         """Return the plan of the task file.
 
         Raises:
             InvalidTaskFile: With every problem of the file.
+            SecretsRefused, SecretsUnavailable: Secrets of it can't be had.
         """
         from tasks_service.cli.execute import Compiled
         from tasks_service.cli.inputs import read_input, read_task_file
         from tasks_service.plans.compile import compile_task
+        from tasks_service.secrets import resolver
 
         parameters = self._parameters
         if parameters["cmd"] is not None:
@@ -97,6 +100,12 @@ class _Task:
             values_file=values or "values.yaml",
             set_values=parameters["set_values"],
             set_secrets=self._secrets,
+            # A file that somebody else wrote must not choose what to read here.
+            resolve_secrets=resolver(
+                os.environ,
+                allow_local=not source.remote or parameters["file"] == "-",
+                cancel=cancel,
+            ),
         )
         plan = done.require_plan()
         return Compiled(
