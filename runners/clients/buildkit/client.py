@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -21,6 +21,7 @@ from runners.clients.buildkit._pb import control_pb2
 from runners.clients.buildkit.attach import Attachments
 from runners.clients.buildkit.contextfs import ContextFS, FileUnreadable
 from runners.clients.buildkit.daemon import DaemonFacts, read_facts
+from runners.clients.buildkit.engineapi import image_digest
 from runners.clients.buildkit.errors import SolveFailure, strip, translate
 from runners.clients.buildkit.excerpt import Source
 from runners.clients.buildkit.names import full_name
@@ -55,7 +56,7 @@ class BuildKitClient:
         self._client_id = client_id
         self._facts: DaemonFacts | None = None
 
-    def __enter__(self) -> BuildKitClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -262,11 +263,18 @@ class BuildKitClient:
             digest=image if facts.manifests else "",
             config_digest=config,
             references=tuple(map(full_name, options.tags)),
-            base_images=read_base_images(self._transport.channel(), ref, facts, state),
+            base_images=read_base_images(
+                self._transport.channel(), ref, facts, state, self._local_digest
+            ),
             response=response,
             transferred=attachments.transferred(),
             warnings=tuple(state.warnings),
         )
+
+    def _local_digest(self, reference: str) -> str:
+        if isinstance(self._transport, EngineTransport):
+            return image_digest(self._transport.dial, reference)
+        return ""
 
 
 class _Hearing:

@@ -30,7 +30,7 @@ def generate(directory: Path) -> dict[str, str]:
         RuntimeError: protoc refused a file (it has told why on stderr).
     """
     # Not a dependency of the product: only this function needs it.
-    from grpc_tools import protoc
+    from grpc_tools import protoc  # type: ignore[import-untyped]
 
     bundled = Path(protoc.__file__).parent / "_proto"
     arguments = [

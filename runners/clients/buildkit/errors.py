@@ -127,7 +127,8 @@ def _take_apart(failure: SolveFailure, state: BuildState) -> _Facts:
         failed = [vertex for vertex in state.vertices.values() if vertex.state == "error"]
         # A failed cache import leaves an error vertex too: the message names the real one.
         named = [vertex for vertex in failed if strip(vertex.error) in facts.text]
-        facts.vertex = (named or failed or [None])[-1]
+        candidates = named or failed
+        facts.vertex = candidates[-1] if candidates else None
     facts.vertex = facts.vertex and _with_output(facts.vertex, state)
     return facts
 

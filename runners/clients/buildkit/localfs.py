@@ -18,6 +18,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 from runners.clients.buildkit.contextfs import Entry, FileUnreadable, go_mode
 from runners.model.errors import InvalidInput
@@ -118,7 +119,7 @@ class LocalFS:
         """See ContextFS."""
         return self._identity
 
-    def __enter__(self) -> LocalFS:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,7 +142,7 @@ class LocalFS:
         except OSError:
             return []
         try:
-            return [os.fsencode(name) for name in os.listdir(directory)]
+            return [os.fsencode(name) for name in os.listdir(directory)]  # noqa: PTH208 - a descriptor has no path
         finally:
             os.close(directory)
 

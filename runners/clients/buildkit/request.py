@@ -163,17 +163,9 @@ def frontend_attrs(
     options: SolveOptions, facts: DaemonFacts, client_id: str, upload_id: str = ""
 ) -> dict[str, str]:
     """Return the attributes of the Dockerfile frontend."""
-    attrs = {"filename": options.dockerfile}
-    capabilities: list[str] = []
-    attrs["image-resolve-mode"] = "pull" if options.pull else "local"
-    if not facts.engine and not options.pull:
-        attrs["image-resolve-mode"] = "default"
-    if isinstance(options.context, str):
-        attrs["context"] = options.context
-        if options.dockerfile_fs is not None:
-            attrs["dockerfilekey"] = "dockerfile"
-    elif isinstance(options.context, TarContext):
-        attrs["context"] = f"http://buildkit-session/{upload_id}"
+    attrs = {"filename": options.dockerfile, **_context_attrs(options, upload_id)}
+    local = "local" if facts.engine else "default"
+    attrs["image-resolve-mode"] = "pull" if options.pull else local
     if options.target:
         attrs["target"] = options.target
     if options.no_cache is not None:
@@ -187,16 +179,25 @@ def frontend_attrs(
     attrs.update(_named_contexts(options, client_id))
     if options.named_contexts:
         # An old frontend would take the name for an image of Docker Hub.
-        capabilities.append("moby.buildkit.frontend.contexts+forward")
+        attrs["frontend.caps"] = "moby.buildkit.frontend.contexts+forward"
     if options.cache_from:
         entries = [_cache_entry(entry) for entry in options.cache_from]
         attrs["cache-imports"] = json.dumps(
             [{"Type": kind, "Attrs": values} for kind, values in entries]
         )
-    if capabilities:
-        attrs["frontend.caps"] = ",".join(capabilities)
     attrs.update(options.attrs)
     return attrs
+
+
+def _context_attrs(options: SolveOptions, upload_id: str) -> dict[str, str]:
+    if isinstance(options.context, TarContext):
+        return {"context": f"http://buildkit-session/{upload_id}"}
+    if not isinstance(options.context, str):
+        return {}
+    if options.dockerfile_fs is None:
+        return {"context": options.context}
+    # With this key the Dockerfile comes from here although the context does not.
+    return {"context": options.context, "dockerfilekey": "dockerfile"}
 
 
 def _run_attrs(options: SolveOptions, facts: DaemonFacts) -> dict[str, str]:

@@ -136,9 +136,7 @@ def upgrade(
     try:
         connection.settimeout(_UPGRADE_TIMEOUT_S)
         connection.sendall("\r\n".join(lines).encode())
-        head, rest = _read_head(connection)
-        if not head.startswith(b"HTTP/1.1 101"):
-            raise Unavailable(_refusal(path, head, rest, connection))
+        rest = _switched(connection, path)
         connection.settimeout(None)
     except OSError as error:
         connection.close()
@@ -147,6 +145,13 @@ def upgrade(
         connection.close()
         raise
     return connection, rest
+
+
+def _switched(connection: socket.socket, path: str) -> bytes:
+    head, rest = _read_head(connection)
+    if not head.startswith(b"HTTP/1.1 101"):
+        raise Unavailable(_refusal(path, head, rest, connection))
+    return rest
 
 
 def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
@@ -172,13 +177,15 @@ def _refusal(path: str, head: bytes, rest: bytes, connection: socket.socket) -> 
 class EngineTransport:
     """A Docker Engine, reached through its ``/grpc`` and ``/session`` upgrades.
 
+    ``dial`` is the dialer it was made with.
+
     grpcio cannot take over a connected socket. So it connects to a private
     unix socket (in a directory of mode 0700), and bytes are pumped between
     each of its connections and one upgraded connection of the engine.
     """
 
     def __init__(self, dial: Dialer) -> None:
-        self._dial = dial
+        self.dial = dial
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._bridge: _Bridge | None = None
@@ -189,7 +196,7 @@ class EngineTransport:
 
         with self._lock:
             if self._channel is None:
-                self._bridge = _Bridge(lambda: upgrade(self._dial, "/grpc"))
+                self._bridge = _Bridge(lambda: upgrade(self.dial, "/grpc"))
                 self._channel = grpc.insecure_channel(
                     f"unix:{self._bridge.path}", options=CHANNEL_OPTIONS
                 )
@@ -197,7 +204,7 @@ class EngineTransport:
 
     def open_session(self, headers: SessionHeaders) -> tuple[socket.socket, bytes]:
         """See Transport."""
-        return upgrade(self._dial, "/session", headers.pairs())
+        return upgrade(self.dial, "/session", headers.pairs())
 
     def close(self) -> None:
         """See Transport."""
