@@ -57,11 +57,6 @@ def remove(name: str) -> None:
         fcntl.ioctl(sock, _SIOCBRDELBR, name.encode() + b"\0")
 
 
-def exists(name: str) -> bool:
-    """Return True if there is an interface of that name."""
-    return Path("/sys/class/net", name).exists()
-
-
 def free_pool() -> Net:
     """Return a /16 that overlaps no route of this machine.
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from runners.backends.dind import levels, places, private_engine
+from runners.model.errors import Unavailable
+
+_FILE = "runner.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,6 @@ class DindConfig:
         image: Runner image, present in that engine (see ``image``).
         level: Isolation level, a name of ``levels``.
         allowed_networks: Private networks (CIDR) that runners may reach.
-        firewall: Install the packet filter where that is possible.
     """
 
     state_dir: Path
@@ -27,7 +31,6 @@ class DindConfig:
     image: str
     level: str = levels.D3
     allowed_networks: tuple[str, ...] = ()
-    firewall: bool = True
 
     @property
     def runs(self) -> Path:
@@ -43,3 +46,48 @@ class DindConfig:
     def chain(self) -> str:
         """The packet filter chain of this installation."""
         return private_engine.chain_name(self.state_dir)
+
+
+def save(config: DindConfig) -> None:
+    """Remember the settings for ``load``; called by whoever set up the engine."""
+    body = asdict(config)
+    del body["state_dir"]
+    path = config.state_dir / _FILE
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(body, indent=2) + "\n")
+    fresh.replace(path)
+
+
+def load(state_dir: Path, level: str = "") -> DindConfig:
+    """Return the settings saved in a state directory.
+
+    ``level`` wins over the saved one.
+
+    Raises:
+        Unavailable: nothing was set up there.
+        InvalidInput: there is no such level.
+    """
+    state_dir = state_dir.resolve()
+    try:
+        body = json.loads((state_dir / _FILE).read_text())
+        config = DindConfig(
+            state_dir=state_dir,
+            address=str(body["address"]),
+            image=str(body["image"]),
+            level=str(body["level"]),
+            allowed_networks=tuple(map(str, body["allowed_networks"])),
+        )
+    except FileNotFoundError as exc:
+        raise Unavailable(
+            f"no runner has been set up in {os.fspath(state_dir)}",
+            hint="`make setup` prepares this machine (`tasks doctor` tells what it can do)",
+        ) from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise Unavailable(
+            f"{state_dir / _FILE} can't be read", hint="remove it and run `make setup`"
+        ) from exc
+    if level:
+        config = replace(config, level=level)
+    levels.level(config.level)
+    return config

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runners.model.errors import SystemFault
 
-_FEATURES = "^has_journal,^resize_inode"
+_MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode")
 _EXTENDED = "lazy_itable_init=1,nodiscard,root_owner={}:{}"
 
 
@@ -51,8 +51,7 @@ def create(directory: Path, size: int, base: tuple[int, int]) -> Disk:
         handle.truncate(size)
     disk.image.chmod(0o600)
     _run(
-        ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", _FEATURES]
-        + ["-E", _EXTENDED.format(*base), str(disk.image)]
+        [*_MKFS, "-E", _EXTENDED.format(*base), str(disk.image)],
     )
     # `mount` frees the loop device by itself when the mount ends.
     _run(["mount", "-o", "loop,nodev,noatime", str(disk.image), str(disk.point)])

@@ -160,15 +160,13 @@ class EngineApi:
             sock.settimeout(60)
             sock.sendall(head.encode() + payload)
             status, rest = _read_head(sock)
-            if status not in (101, 200):
-                raise self._refusal(status, rest)
             sock.settimeout(None)
         except OSError as exc:
             sock.close()
             raise self._silent(exc) from exc
-        except BaseException:
+        if status not in (101, 200):
             sock.close()
-            raise
+            raise self._refusal(status, rest)
         return sock
 
     def ping(self, *, timeout_s: float = 5) -> bool:

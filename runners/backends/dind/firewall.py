@@ -62,7 +62,7 @@ def nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> list[str]:
     return found
 
 
-def rules(chain: str, resolvers: Iterable[str], allowed: Iterable[str]) -> list[list[str]]:
+def rules(resolvers: Iterable[str], allowed: Iterable[str]) -> list[list[str]]:
     """Return the chain's rules in order, each as the words after ``-A chain``.
 
     ``allowed`` networks win over the closed ones, never over the machine's
@@ -86,7 +86,7 @@ def install(chain: str, prefix: str, allowed: Iterable[str] = ()) -> None:
     Raises:
         SystemFault: a rule was refused.
     """
-    wanted = rules(chain, nameservers(), allowed)
+    wanted = rules(nameservers(), allowed)
     if _installed(chain, prefix, len(wanted)):
         return
     text = ["*mangle", f":{chain} - [0:0]"]

@@ -64,7 +64,7 @@ def me() -> Owner:
 def _owner(pid: int) -> Owner:
     return Owner(
         Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        os.readlink("/proc/self/ns/pid").strip("pid:[]"),
+        str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]"),
         pid,
         process_start(pid) or 0,
     )

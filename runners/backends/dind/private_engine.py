@@ -74,7 +74,7 @@ class PrivateEngine:
     @property
     def bridge(self) -> str:
         """The default bridge's interface name."""
-        return bridge_prefix(self.state_dir) + "br"
+        return "tsb" + places.identity(self.state_dir)[:4]
 
     def pid(self) -> int | None:
         """Return the process id of the running dockerd, or None.
@@ -172,8 +172,8 @@ def stop(state_dir: Path, *, notice: Notice = silent) -> bool:
         _halt(engine)
         _unmount_below(places.data_root(state_dir))
         firewall.remove(chain_name(state_dir), bridge_prefix(state_dir))
-        for name in os.listdir("/sys/class/net"):
-            if name.startswith(bridge_prefix(state_dir)):
+        for name in (path.name for path in Path("/sys/class/net").iterdir()):
+            if name == engine.bridge or name.startswith(bridge_prefix(state_dir)):
                 bridge.remove(name)
         shutil.rmtree(engine.data.parent, ignore_errors=True)
         shutil.rmtree(engine.run, ignore_errors=True)
@@ -193,10 +193,9 @@ def _prepare(engine: PrivateEngine) -> None:
 def _launch(engine: PrivateEngine) -> None:
     user = subids.ensure_user()
     mtu = bridge.uplink_mtu()
-    pool = bridge.free_pool() if not bridge.exists(engine.bridge) else None
-    if pool is None:
-        bridge.remove(engine.bridge)
-        pool = bridge.free_pool()
+    # One left by an engine that was killed would keep its range from us.
+    bridge.remove(engine.bridge)
+    pool = bridge.free_pool()
     bridge.make(engine.bridge, str(pool[1]), 24, mtu)
     firewall.install(chain_name(engine.state_dir), bridge_prefix(engine.state_dir))
     # An empty one of its own, or it would read the user's engine's settings.

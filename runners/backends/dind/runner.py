@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +21,15 @@ from typing import Any
 
 from runners.backends.base import SandboxRequest
 from runners.backends.dind import cgroups, disk, firewall, levels, places, pump
+from runners.backends.dind.bridge import uplink_mtu
 from runners.backends.dind.config import DindConfig
 from runners.backends.dind.dialer import ExecDialer, NotTheRunner, ProcRootDialer
-from runners.backends.dind.engine_api import EngineApi, InConflict
+from runners.backends.dind.engine_api import EngineApi
 from runners.backends.dind.outer import Outer
 from runners.backends.dind.owner import labels
 from runners.backends.dind.teardown import remove_container, remove_network, remove_run_directory
 from runners.model.cancellation import Cancellation
-from runners.model.errors import InvalidInput, RunnerLost, SystemFault, Unavailable
+from runners.model.errors import RunnerLost, Unavailable
 
 READY_S = 60
 _TAIL = 16384
@@ -96,14 +97,14 @@ class Runner:
                 stays for ``destroy``.
         """
         began = time.monotonic()
-        self._parts.directory = self._make_directory(request.run_id)
-        # The three outlast nothing but each other: the engine takes a network
-        # name before there is such a network.
+        directory = self._parts.directory = self._make_directory(request.run_id)
+        # The engine takes the name of a network before there is such a network,
+        # so it is made beside the rest.
         with ThreadPoolExecutor(2) as pool:
             network = pool.submit(self._timed, "network", self._make_network, request)
-            self._make_disk(request)
+            self._make_disk(request, directory)
             self._timed("create", self._create, request)
-            _result(network)
+            network.result()
         self._timed("start", self._start)
         self.timings["booted"] = time.monotonic() - began
 
@@ -179,9 +180,7 @@ class Runner:
         (path / "owner.json").write_text(json.dumps(owner))
         return path
 
-    def _make_disk(self, request: SandboxRequest) -> None:
-        directory = self._parts.directory
-        assert directory is not None
+    def _make_disk(self, request: SandboxRequest, directory: Path) -> None:
         problem = disk.available() if self._outer.beside else "the engine is not ours to reach"
         if problem:
             request.notice("warning", f"this run's disk use is not limited: {problem}")
@@ -193,7 +192,7 @@ class Runner:
 
     def _make_network(self, request: SandboxRequest) -> None:
         interface = self._config.bridge_prefix + self.name[-8:]
-        if self._outer.beside and self._config.firewall:
+        if self._outer.beside:
             firewall.install(
                 self._config.chain, self._config.bridge_prefix, self._config.allowed_networks
             )
@@ -209,7 +208,7 @@ class Runner:
                 "Options": {
                     "com.docker.network.bridge.name": interface,
                     "com.docker.network.bridge.enable_icc": "false",
-                    "com.docker.network.driver.mtu": str(_mtu()),
+                    "com.docker.network.driver.mtu": str(uplink_mtu()),
                 },
             },
         )
@@ -259,7 +258,9 @@ class Runner:
         api = self._outer.api
         path = f"/containers/{self.container}"
         self._stream = api.hijack(f"{path}/attach?stream=1&stdin=1&stdout=1&stderr=1")
-        threading.Thread(target=self._listen, name="runner", daemon=True).start()
+        threading.Thread(
+            target=self._listen, args=(self._stream,), name="runner", daemon=True
+        ).start()
         api.post(f"{path}/start")
         if not self._outer.beside:
             self._dialer = ExecDialer(api, self.container)
@@ -275,28 +276,11 @@ class Runner:
                 cgroups.delegate(self._parts.cgroups, self._outer.base)
             self._stream.sendall(b"go\n")
         except OSError as exc:
-            raise Unavailable(
-                "the runner ended right after its start", detail=self.said()
-            ) from exc
+            raise Unavailable("the runner ended right after its start", detail=self.said()) from exc
 
-    def _listen(self) -> None:
-        stream = self._stream
-        assert stream is not None
+    def _listen(self, stream: socket.socket) -> None:
         with suppress(OSError):
             for _, data in pump.frames(stream):
                 self._said = (self._said + data)[-_TAIL:]
         self._ended.set()
         stream.close()
-
-
-def _mtu() -> int:
-    from runners.backends.dind.bridge import uplink_mtu  # noqa: PLC0415
-
-    return uplink_mtu()
-
-
-def _result(future: Future[None]) -> None:
-    future.result()
-
-
-__all__ = ["InConflict", "InvalidInput", "Runner", "SystemFault"]

@@ -17,6 +17,10 @@ from runners.model.errors import SystemFault
 
 USER = "tasks-runner"
 SIZE = 65536
+_USERADD = (
+    *("useradd", "--system", "--user-group", "--no-create-home"),
+    *("--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"),
+)
 # Above what `useradd` gives out to people by default on a machine with a few
 # hundred accounts, so that a user added later does not run into our range.
 _FIRST = 200_000_000
@@ -46,8 +50,7 @@ def _ensure_account() -> None:
     else:
         return
     made = subprocess.run(
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        + ["--shell", "/usr/sbin/nologin", USER],
+        [*_USERADD, USER],
         capture_output=True,
         text=True,
         check=False,
@@ -79,7 +82,11 @@ def free_start(taken: Iterable[tuple[int, int]], wanted: int | None = None) -> i
     spans = sorted(taken)
     start = _FIRST if wanted is None else wanted
     while start < _LAST:
-        clash = [begin + count for begin, count in spans if begin < start + SIZE and start < begin + count]
+        clash = [
+            begin + count
+            for begin, count in spans
+            if begin < start + SIZE and start < begin + count
+        ]
         if not clash:
             return start
         start = max(clash)

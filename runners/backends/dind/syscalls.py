@@ -35,9 +35,7 @@ def openat2(directory_fd: int, path: str, flags: int, *, resolve: int) -> int:
         A new descriptor, close-on-exec.
     """
     how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve))
-    fd = _libc().syscall(
-        _NR_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.sizeof(how) - 1
-    )
+    fd = _libc().syscall(_NR_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.sizeof(how) - 1)
     if fd < 0:
         raise _error(path)
     return int(fd)

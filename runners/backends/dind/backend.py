@@ -1,0 +1,157 @@
+"""DindBackend: a throw-away engine per run, in a container of the outer engine.
+
+In: a SandboxRequest. Out: a Sandbox over the runner's own engine, with the
+source in its workspace volume. Used through ``runners.backends.KINDS``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runners.backends.base import SandboxRequest
+from runners.backends.dind import levels, outer, private_engine, relay, workspace
+from runners.backends.dind.config import DindConfig
+from runners.backends.dind.dialer import ProcRootDialer
+from runners.backends.dind.outer import Outer
+from runners.backends.dind.runner import Runner
+from runners.backends.dind.sweep import sweep
+from runners.model.cancellation import Cancellation
+from runners.model.errors import Denied, Unavailable
+from runners.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from runners.clients.docker_sandbox import DockerSandbox
+
+
+class DindBackend:
+    """Docker in Docker. Thread-safe; one object serves many runs."""
+
+    name = "dind"
+
+    def __init__(self, config: DindConfig) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._known: Outer | None = None
+
+    def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
+        """See Backend."""
+        chosen = levels.level(self._config.level)
+        found = self.outer()
+        outer.require(found, chosen)
+        if chosen.warning:
+            request.notice("warning", chosen.warning)
+        runner = Runner(self._config, found, chosen)
+        forget = cancel.on_cancel(runner.destroy)
+        try:
+            sandbox = self._open(runner, found, request, cancel)
+            # A cancel in the last moment has destroyed what we would return.
+            cancel.check()
+        except BaseException:
+            runner.destroy()
+            cancel.check()
+            raise
+        finally:
+            forget()
+        return sandbox
+
+    def sweep(self) -> int:
+        """See Backend."""
+        return sweep(self.outer().api, self._config.runs, self._config.state_dir)
+
+    def outer(self) -> Outer:
+        """Return the outer engine; a private one of ours that is down is started.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        with self._lock:
+            if self._known is None:
+                self._known = self._find()
+            return self._known
+
+    def _find(self) -> Outer:
+        try:
+            return outer.describe(self._config.address)
+        except Unavailable:
+            ours = private_engine.PrivateEngine(self._config.state_dir)
+            if self._config.address != ours.address or os.geteuid() != 0:
+                raise
+        private_engine.start(self._config.state_dir)
+        return outer.describe(self._config.address)
+
+    def _open(
+        self, runner: Runner, found: Outer, request: SandboxRequest, cancel: Cancellation
+    ) -> DockerSandbox:
+        runner.boot(request)
+        cancel.check()
+        # The engine inside needs a third of a second; what needs no engine is
+        # done meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            uploaded = None
+            if request.needs_workspace and request.source is not None:
+                uploaded = pool.submit(
+                    _timed, runner, "upload", workspace.upload,
+                    found.api, runner.container, request.source, cancel,
+                )  # fmt: skip
+            relays = _relays(runner, request)
+            from runners.clients.docker_containers import Names
+            from runners.clients.docker_sandbox import DockerSandbox
+
+            runner.await_engine(cancel)
+            if uploaded is not None:
+                uploaded.result()
+        sandbox = DockerSandbox(
+            runner.dialer,
+            names=Names(request.run_id, workspace_volume=request.shared_volume),
+            isolation=self._config.level,
+            logins={login.registry: (login.username, login.password) for login in request.logins},
+            on_close=_closing(runner, relays),
+        )
+        place = {"type": "none", "o": "bind", "device": levels.WORKSPACE}
+        sandbox.volumes.create(request.shared_volume, place)
+        return sandbox
+
+
+def _relays(runner: Runner, request: SandboxRequest) -> relay.Relay | None:
+    ports = relay.loopback_ports(request.registries)
+    if not ports:
+        return None
+    dialer = runner.dialer
+    if not isinstance(dialer, ProcRootDialer):
+        raise Denied(
+            f"the registry {request.registries[0]} of this machine's loopback address "
+            "can't be reached from a runner",
+            hint="that needs root on the engine's own machine; "
+            "or use a registry with an address that runners can reach",
+        )
+    namespace = dialer.namespace("net")
+    try:
+        return relay.Relay(namespace, ports)
+    finally:
+        os.close(namespace)
+
+
+def _closing(runner: Runner, relays: relay.Relay | None) -> Callable[[], None]:
+    def close() -> None:
+        if relays is not None:
+            relays.close()
+        runner.destroy()
+
+    return close
+
+
+def _timed(runner: Runner, name: str, work: Callable[..., None], *args: object) -> None:
+    began = time.monotonic()
+    work(*args)
+    runner.timings[name] = time.monotonic() - began
+
+
+def workspace_root(runner: Runner) -> Path | None:
+    """Return where the workspace is on this machine; None if out of reach."""
+    return runner.on_disk(levels.WORKSPACE)
