@@ -29,7 +29,7 @@ def base_folder(parent: Path) -> Path:
     Raises:
         SystemFault: It is not ours, or can't be made.
     """
-    base = parent / f"tasks-sources-{os.geteuid()}"
+    base = _passable(parent) / f"tasks-sources-{os.geteuid()}"
     try:
         base.mkdir(mode=0o711, parents=True, exist_ok=True)
         found = base.lstat()
@@ -41,6 +41,17 @@ def base_folder(parent: Path) -> Path:
             hint="remove it, or point TMPDIR to another folder",
         )
     return base
+
+
+def _passable(parent: Path) -> Path:
+    """Return ``parent``, or for root a usual place that another user can reach."""
+    if os.geteuid() != 0:
+        return parent
+    for place in (parent, Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - ours below it is private
+        ways = (place.absolute(), *place.absolute().parents)
+        if all(way.exists() and way.stat().st_mode & stat.S_IXOTH for way in ways):
+            return place
+    return parent
 
 
 @contextlib.contextmanager

@@ -121,7 +121,7 @@ def _translate(
     if reason == "no_commit":
         return SourceNotFound(f"commit {location.ref} is no longer in {location.url}")
     if reason == "empty":
-        return SourceNotFound(f"{location.url} is an empty repository")
+        return SourceNotFound(f"{location.url} is an empty repository, or not a Git repository")
     if reason == "ambiguous":
         names = answer["names"]
         how = " or ".join(f"#{name}" for name in names) or "more digits"
@@ -155,6 +155,8 @@ def _translate_git(
         (("Permission denied (",), Denied, f"host {host} refuses the ssh login", key),
         (("error: 30",), InvalidInput, f"{url} redirects to another address, which is not followed",
          "give the present address of the repository"),
+        (("returned error: 5",), Unavailable, f"host {host} fails to serve {url} (HTTP 5xx)",
+         "try again later"),
         (("Could not resolve host",), Unavailable, f"host {host} is not known",
          "check the spelling and the network"),
         (("not found", "error: 404", "does not appear to be a git repository",

@@ -55,6 +55,14 @@ class Repository:
 
 
 @pytest.fixture
+def source_folder(tmp_path: Path) -> Path:
+    """A folder that the process which fetches may pass through."""
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o711)
+    return tmp_path
+
+
+@pytest.fixture
 def new_repository(tmp_path: Path, git_server: GitServer) -> Callable[[str], Repository]:
     """Return a function that makes an empty served repository."""
 

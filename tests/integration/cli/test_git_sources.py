@@ -25,11 +25,8 @@ Opener = Callable[..., AbstractContextManager[Source]]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> SourceSettings:
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        if folder.owner() == Path.home().owner() and "pytest" in str(folder):
-            folder.chmod(0o711)
-    return SourceSettings(folder=tmp_path, stall_s=5, deadline_s=60)
+def settings(source_folder: Path) -> SourceSettings:
+    return SourceSettings(folder=source_folder, stall_s=5, deadline_s=60)
 
 
 @pytest.fixture
