@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -43,7 +44,7 @@ def command(file: str, output: str, **parameters: Any) -> int:
     elif output == "svg":
         from tasks_service.plans.views.svg import plan_svg
 
-        text = plan_svg(data, compiled.file).rstrip("\n")
+        text = plan_svg(data, Path(compiled.file).name).rstrip("\n")
     else:
         from tasks_service.plans.views.text import plan_mermaid, plan_tree
 

@@ -192,31 +192,31 @@ class Traps:
         """Compare what is built with what is pushed."""
         built: dict[str, tuple[StepItem, str]] = {}
         pushed: dict[str, tuple[StepItem, str]] = {}
-        texts: list[tuple[StepItem, str]] = []
+        builds: list[tuple[StepItem, str]] = []
+        commands: list[str] = []
         for step in self._task.steps:
             text = step.kinds.get("build")
             if isinstance(text, str) and len(step.kinds) == 1:
                 self._build(step, text, built, pushed)
-                texts.append((step, text))
+                builds.append((step, text))
             for image in _list(step.kinds.get("push")):
                 pushed.setdefault(_full_name(image), (step, image))
             command = step.kinds.get("cmd")
             if isinstance(command, str):
-                texts.append((step, command))
+                commands.append(command)
         # A cmd step that can build or push by itself makes every guess wrong.
-        if any("cmd" in step.kinds and _OTHER_BUILDERS.search(text) for step, text in texts):
+        if any(_OTHER_BUILDERS.search(command) for command in commands):
             return
-        for name, (step, tag) in built.items():
-            if name in pushed:
-                continue
-            if _has_registry(name) or not any(
-                other is not step and tag in text for other, text in texts
+        for name in built.keys() - pushed.keys():
+            step, tag = built[name]
+            if _has_registry(name) or not (
+                any(tag in command for command in commands)
+                or any(other is not step and tag in text for other, text in builds)
             ):
                 self._at(step, "build", "TF904", f"'{shown(tag)}' is built but never pushed", tag)
-        for name, (step, image) in pushed.items():
-            if name in built:
-                continue
-            if not any("cmd" in other.kinds and image in text for other, text in texts):
+        for name in pushed.keys() - built.keys():
+            step, image = pushed[name]
+            if not any(image in command for command in commands):
                 close = did_you_mean(name, built)
                 self._at(step, "push", "TF905", f"no step builds '{shown(image)}'", image, close)
 

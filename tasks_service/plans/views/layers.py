@@ -52,12 +52,16 @@ def layered(steps: Sequence[tuple[str, Sequence[str]]]) -> Layered:
     for step_id, _ in steps:
         layers[depth[step_id]].append(step_id)
     chains: list[list[str]] = []
+    bends: set[str] = set()
     for step_id, _ in steps:
         for name in needs[step_id]:
             chain = [name]
             for level in range(depth[name] + 1, depth[step_id]):
-                bend = f"\0{len(chains)}-{level}"
-                layers[level].append(bend)
+                # Long edges of one step share their way.
+                bend = f"\0{level}-{name}"
+                if bend not in bends:
+                    bends.add(bend)
+                    layers[level].append(bend)
                 chain.append(bend)
             chain.append(step_id)
             chains.append(chain)
@@ -75,8 +79,9 @@ def _neighbours(
     down: dict[str, list[str]] = {}
     for chain in chains:
         for before, after in pairwise(chain):
-            up.setdefault(after, []).append(before)
-            down.setdefault(before, []).append(after)
+            if before not in up.setdefault(after, []):
+                up[after].append(before)
+                down.setdefault(before, []).append(after)
     return up, down
 
 

@@ -25,23 +25,26 @@ _ICONS: Mapping[str, str] = {
 }
 _OTHER_ICON = "M8 1.5a6.5 6.5 0 1 0 .01 0"
 _STYLE = """
-svg{--back:#fbfcfe;--edge:#c9d2df;--box:#ffffff;--line:#8a97a8;--text:#1b2430;--soft:#5a6675;
---build:#2563c9;--cmd:#1d7f4e;--push:#b25a12;--other:#6b4fb3}
-@media (prefers-color-scheme:dark){svg{--back:#12171f;--edge:#2c3644;--box:#1b2330;--line:#70809a;
---text:#e8edf4;--soft:#a3b0c0;--build:#6fa3ff;--cmd:#58c78f;--push:#f0a35c;--other:#b39bff}}
-text{font-family:ui-sans-serif,system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-.back{fill:var(--back);stroke:var(--edge)}
-.box{fill:var(--box);stroke-width:1.5}
-.bar{stroke:none}
-.id{font-size:14px;font-weight:600;fill:var(--text)}
-.what{font-size:11.5px;fill:var(--soft);font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-.note{font-size:10.5px;fill:var(--soft)}
-.edge{fill:none;stroke:var(--line);stroke-width:1.6}
-.tip{fill:var(--line)}
+text{font-family:system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+.back{fill:#fbfcfe;stroke:#c9d2df}
+.box{fill:#fff;stroke-width:1.5}
+.id{font-size:14px;font-weight:600;fill:#1b2430}
+.what{font-size:11.5px;fill:#5a6675;font-family:ui-monospace,Menlo,Consolas,monospace}
+.note{font-size:10.5px;fill:#5a6675}
+.edge{fill:none;stroke:#8a97a8;stroke-width:1.6}
+.tip{fill:#8a97a8}
 .icon{fill:none;stroke-width:1.5;stroke-linejoin:round;stroke-linecap:round}
-.k-build{stroke:var(--build)}.k-cmd{stroke:var(--cmd)}.k-push{stroke:var(--push)}.k-other{stroke:var(--other)}
-.f-build{fill:var(--build)}.f-cmd{fill:var(--cmd)}.f-push{fill:var(--push)}.f-other{fill:var(--other)}
+.k-build{stroke:#2563c9}.k-cmd{stroke:#1d7f4e}.k-push{stroke:#b25a12}.k-other{stroke:#6b4fb3}
 .away .box{stroke-dasharray:5 4}
+@media (prefers-color-scheme:dark){
+.back{fill:#12171f;stroke:#2c3644}
+.box{fill:#1b2330}
+.id{fill:#e8edf4}
+.what,.note{fill:#a3b0c0}
+.edge{stroke:#70809a}
+.tip{fill:#70809a}
+.k-build{stroke:#6fa3ff}.k-cmd{stroke:#58c78f}.k-push{stroke:#f0a35c}.k-other{stroke:#b39bff}
+}
 """.strip()
 
 
@@ -126,14 +129,14 @@ def _box(step: Mapping[str, Any], place: tuple[float, float]) -> str:
             'rx="9"/>'
         ),
         (
-            f'<path class="icon k-{kind}" transform="translate({x + 14:g} {y + 11:g})" '
+            f'<path class="icon k-{kind}" transform="translate({x + 14:g} {y + 9:g})" '
             f'd="{_ICONS.get(kind, _OTHER_ICON)}"/>'
         ),
-        f'<text class="id" x="{x + 40:g}" y="{y + 24:g}">{escape(short)}</text>',
-        f'<text class="what" x="{x + 14:g}" y="{y + 45:g}">{escape(summary(step, 29))}</text>',
+        f'<text class="id" x="{x + 40:g}" y="{y + 22:g}">{escape(short)}</text>',
+        f'<text class="what" x="{x + 14:g}" y="{y + 40:g}">{escape(summary(step, 29))}</text>',
     ]
     if notes:
         fit = notes if len(notes) <= 40 else notes[:39] + "…"
-        lines.append(f'<text class="note" x="{x + 14:g}" y="{y + 58:g}">{escape(fit)}</text>')
+        lines.append(f'<text class="note" x="{x + 14:g}" y="{y + 55:g}">{escape(fit)}</text>')
     lines.append("</g>")
     return "".join(lines)
