@@ -7,6 +7,7 @@ of a remote source are read beneath it only (G6); of a local one, and with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from runners.model.errors import InvalidInput
@@ -15,6 +16,7 @@ from tasks_service.sources.beneath import read_beneath, read_regular
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.open import Source
 
+_ALIAS_S = 2.0
 LIMIT = 256 * 1024
 """Largest task or values file taken."""
 TASK_FILES = ("acb.yaml", "acr-task.yaml", "task.yaml")
@@ -69,3 +71,43 @@ def read_task_file(source: Source, name: str | None) -> tuple[str, bytes]:
         f"there is no task file in {source.location}: none of {', '.join(TASK_FILES)}",
         hint="name it by -f",
     )
+
+
+def alias_reader(source: Source, *, allow_http: bool) -> Callable[[str], str]:
+    """Return a function that reads one entry of ``alias.src`` (V-41).
+
+    A path is a file of the source; a URL is fetched, within two seconds.
+    """
+
+    def read(entry: str) -> str:
+        if "://" in entry:
+            return _fetch_text(entry, allow_http=allow_http)
+        try:
+            return read_input(source, entry, "alias file").decode(errors="replace")
+        except SourceNotFound as exc:
+            # The compiler takes it as one more problem of the file.
+            raise InvalidInput(exc.message, hint=exc.hint) from exc
+
+    return read
+
+
+def _fetch_text(url: str, *, allow_http: bool) -> str:
+    import httpx2
+
+    from tasks_service.sources.location import parse_location, short
+
+    # The same rules for hosts and schemes as for sources.
+    parse_location(url.partition("?")[0], allow_http=allow_http)
+    where = short(url.partition("?")[0])
+    try:
+        with httpx2.stream("GET", url, timeout=_ALIAS_S, follow_redirects=False) as response:
+            if response.status_code > 299:
+                raise InvalidInput(f"alias file {where}: status {response.status_code}")
+            data = b""
+            for block in response.iter_bytes():
+                data += block
+                if len(data) > LIMIT:
+                    raise InvalidInput(f"alias file {where} is larger than {LIMIT // 1024} KiB")
+    except httpx2.HTTPError as exc:
+        raise InvalidInput(f"alias file {where} cannot be had: {exc}") from exc
+    return data.decode(errors="replace")

@@ -204,12 +204,19 @@ def machine_architecture() -> str:
 
 
 def state_directory(env: Mapping[str, str]) -> Path:
-    """Return where runs keep state: ``$TASKS_STATE_DIR``, else the user's XDG state."""
+    """Return where runs keep state.
+
+    ``$TASKS_STATE_DIR``, else the first place where a runner was set up: the
+    user's XDG state, then the checkout this program runs from; else the first.
+    """
     if env.get("TASKS_STATE_DIR"):
         return Path(env["TASKS_STATE_DIR"]).absolute()
     import platformdirs
 
-    return platformdirs.user_state_path("tasks", appauthor=False)
+    usual = platformdirs.user_state_path("tasks", appauthor=False)
+    checkout = Path(__file__).resolve().parents[2] / ".tasks"
+    set_up = [place for place in (usual, checkout) if (place / "runner.json").is_file()]
+    return set_up[0] if set_up else usual
 
 
 def read_standard_input(limit: int, what: str) -> bytes:

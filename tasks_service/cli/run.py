@@ -82,9 +82,10 @@ class _Task:
             SecretsRefused, SecretsUnavailable: Secrets of it can't be had.
         """
         from tasks_service.cli.execute import Compiled
-        from tasks_service.cli.inputs import read_input, read_task_file
-        from tasks_service.plans.compile import compile_task
+        from tasks_service.cli.inputs import alias_reader, read_input, read_task_file
+        from tasks_service.plans.compile import CompileOptions, compile_task
         from tasks_service.secrets import resolver
+        from tasks_service.sources.settings import allows_http
 
         parameters = self._parameters
         if parameters["cmd"] is not None:
@@ -100,6 +101,9 @@ class _Task:
             values_file=values or "values.yaml",
             set_values=parameters["set_values"],
             set_secrets=self._secrets,
+            options=CompileOptions(
+                alias_reader=alias_reader(source, allow_http=allows_http(os.environ))
+            ),
             # A file that somebody else wrote must not choose what to read here.
             resolve_secrets=resolver(
                 os.environ,

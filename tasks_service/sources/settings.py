@@ -67,7 +67,7 @@ class SourceSettings:
         """
         home = Path(env["HOME"]) if env.get("HOME") else None
         return cls(
-            allow_http=env.get("TASKS_ALLOW_HTTP_SOURCES", "") in ("1", "true", "yes"),
+            allow_http=allows_http(env),
             login=_login(env),
             ssh_key=Path(env["TASKS_GIT_SSH_KEY"]) if env.get("TASKS_GIT_SSH_KEY") else None,
             known_hosts=_known_hosts(env, home),
@@ -75,6 +75,11 @@ class SourceSettings:
             deadline_s=_seconds(env, "TASKS_SOURCE_TIMEOUT", 600),
             environment={name: env[name] for name in _PASSED_ON if env.get(name)},
         )
+
+
+def allows_http(env: Mapping[str, str]) -> bool:
+    """Return whether the user trusts the network with ``http://``."""
+    return env.get("TASKS_ALLOW_HTTP_SOURCES", "") in ("1", "true", "yes")
 
 
 def _login(env: Mapping[str, str]) -> Credential | None:
