@@ -75,6 +75,19 @@ class ContainerRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildSecret:
+    """One secret of a build; ``value``, else ``path``, else the plan's secret of that id.
+
+    ``path`` is relative to the working directory, or absolute below the
+    workspace.
+    """
+
+    id: str
+    path: str = ""
+    value: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRequest:
     """One image to build: the meaning of ``docker build`` flags, no text left.
 
@@ -82,10 +95,14 @@ class BuildRequest:
         context: Local directory relative to the workspace (or absolute below
             it), or a Git/HTTP URL that BuildKit fetches itself, or ``-``
             never.
-        dockerfile: Path relative to the context; None means ``Dockerfile``.
+        dockerfile: Path relative to the working directory or, where there is
+            no such file, to the context; None means the context's
+            ``Dockerfile``.
         tags: Full references, in order; may be empty.
         build_args, labels, named_contexts: as given, in order.
-        secrets: secret id → name of a plan secret, or a workspace path.
+        secrets: What the build may mount, by id.
+        shm_size: Bytes of ``/dev/shm``.
+        ulimits: ``name=soft:hard`` each.
         network: None, ``host``, ``none`` or ``default``.
         no_cache: None uses the cache; ``()`` ignores it for all stages; names
             ignore it for those stages.
@@ -103,7 +120,7 @@ class BuildRequest:
     target: str | None = None
     platforms: tuple[str, ...] = ()
     named_contexts: tuple[tuple[str, str], ...] = ()
-    secrets: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[BuildSecret, ...] = ()
     ssh: tuple[str, ...] = ()
     network: str | None = None
     pull: bool = False
@@ -113,6 +130,9 @@ class BuildRequest:
     provenance: str | None = "mode=max"
     sbom: str | None = None
     push: bool = False
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int | None = None
+    ulimits: tuple[str, ...] = ()
     attrs: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -48,6 +48,7 @@ class VolumeMount:
 
     name: str
     mount_path: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

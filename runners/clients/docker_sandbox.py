@@ -1,0 +1,168 @@
+"""DockerSandbox: the Sandbox protocol on a Docker Engine that a dialer reaches.
+
+Made by backends once their engine answers; used by step kinds through the
+protocol of ``runners/sandbox.py``. The engine is treated as hostile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from runners.clients.docker_containers import Names, Policy, container_body
+from runners.clients.docker_images import Images
+from runners.clients.docker_run import ContainerRunner
+from runners.clients.docker_sdk import Dial, EngineError, connect
+from runners.clients.docker_volumes import Volumes
+from runners.model.cancellation import Cancellation
+from runners.model.errors import RunnerError, SystemFault, Unavailable
+from runners.model.plan import Network, Volume
+from runners.model.record import PushedImage
+from runners.sandbox import ContainerRequest, Output
+
+PULL_ATTEMPTS = 3
+
+
+class DockerSandbox:
+    """One run's engine. Thread-safe; see Sandbox for the contract.
+
+    Args:
+        dial: Returns fresh connections to the engine.
+        names: How things are called and labelled on the engine.
+        isolation: Name of the level the backend really gives.
+        logins: Registry host → (user name, password).
+        policy: What steps may have beyond the default.
+        disposable: True if the engine goes with the sandbox, so that nothing
+            in it need be removed.
+        on_close: Destroys the engine; called once, last.
+    """
+
+    def __init__(
+        self,
+        dial: Dial,
+        *,
+        names: Names,
+        isolation: str,
+        logins: Mapping[str, tuple[str, str]] | None = None,
+        policy: Policy | None = None,
+        disposable: bool = True,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = connect(dial)
+        self._names = names
+        self._isolation = isolation
+        self._policy = policy or Policy()
+        self._disposable = disposable
+        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._closed = False
+        self._networks: dict[str, str] = {}
+        self._volumes = Volumes(self._client, names)
+        self._images = Images(self._client, logins or {})
+        self._containers = ContainerRunner(self._client, self._body, self._pull, names.of)
+
+    @property
+    def isolation(self) -> str:
+        """See Sandbox."""
+        return self._isolation
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes of this engine, for the backend that fills the workspace."""
+        return self._volumes
+
+    def create_network(self, network: Network) -> None:
+        """See Sandbox."""
+        with self._lock:
+            if network.name in self._networks:
+                return
+            name = self._names.of(network.name)
+            doing = f"creating network '{network.name}'"
+            body = {
+                "Name": name,
+                "Driver": network.driver,
+                "EnableIPv6": network.ipv6,
+                "CheckDuplicate": True,
+                "Labels": self._names.labels,
+            }
+            try:
+                answer = self._client.call("POST", "/networks/create", doing, body=body)
+            except EngineError as error:
+                if error.status >= 500:
+                    raise Unavailable(error.message) from error
+                raise
+            self._networks[network.name] = str((answer or {}).get("Id", name))
+
+    def create_volume(self, volume: Volume) -> None:
+        """See Sandbox."""
+        self._volumes.create_secret(volume)
+
+    def prepare_container(self, request: ContainerRequest) -> None:
+        """See Sandbox."""
+        self._containers.prepare(request)
+
+    def run_container(self, request: ContainerRequest, output: Output, cancel: Cancellation) -> int:
+        """See Sandbox."""
+        return self._containers.run(request, output, cancel)
+
+    def push(self, reference: str, output: Output, cancel: Cancellation) -> PushedImage:
+        """See Sandbox."""
+        return self._images.push(reference, output, cancel)
+
+    def close(self) -> None:
+        """See Sandbox."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        with suppress(RunnerError):
+            if not self._disposable:
+                self._remove_running()
+            self._containers.close(disposable=self._disposable)
+            if not self._disposable:
+                self._volumes.close()
+                self._remove_networks(self._networks.values())
+        self._client.close()
+        self._on_close()
+
+    def _body(self, request: ContainerRequest) -> dict[str, Any]:
+        return container_body(request, self._names, self._volumes.known, self._policy)
+
+    def _pull(self, request: ContainerRequest, output: Output, cancel: Cancellation) -> None:
+        attempts = max(PULL_ATTEMPTS, request.download_retries + 1)
+        for left in reversed(range(attempts)):
+            try:
+                self._images.pull(request.image, output, cancel)
+                break
+            except Unavailable as error:
+                if not left or cancel.wait(request.download_retry_delay_s or 1):
+                    cancel.check()
+                    raise
+                text = f"{error.message}; trying again ({left} left)\n"
+                output.write("stderr", text.encode())
+        self._containers.images_changed()
+
+    def _remove_running(self) -> None:
+        """Remove every container of the run, detached and kept ones too."""
+        answer = self._client.call(
+            "GET",
+            "/containers/json",
+            "listing the run's containers",
+            params={"all": "1", "filters": self._label_filter()},
+        )
+        for container in answer or []:
+            identity = str(container.get("Id", ""))
+            if identity.isalnum():
+                self._containers.remove(identity)
+
+    def _label_filter(self) -> str:
+        (label,) = (f"{key}={value}" for key, value in self._names.labels.items())
+        return f'{{"label":["{label}"]}}'
+
+    def _remove_networks(self, networks: Iterable[str]) -> None:
+        for network in networks:
+            with suppress(SystemFault):
+                self._client.call("DELETE", f"/networks/{quote(network)}", "removing a network")
