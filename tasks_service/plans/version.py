@@ -19,6 +19,7 @@ ALIAS_VERSION = "v1.1.0"
 
 _VERSION_LINE = re.compile(r"^['\"]*version[^:\n]*:", re.MULTILINE)
 _BLOCK_HEADER = re.compile(r"(?:^|[:\-?]|\s[!&]\S+)\s+[|>][-+0-9]{0,2}[ \t]*(?:[ \t]#.*)?$")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _DASHES = re.compile(r"(?:[-?][ \t]+)*")
 
 
@@ -55,7 +56,7 @@ def without_comments(text: str) -> tuple[str, Segments]:
     segments = Segments()
     length = position = 0
     block = _BlockScalars()
-    for line in text.splitlines(keepends=True) if "\r" not in text else _lines(text):
+    for line in _LINE.findall(text):
         inside = block.inside(line)
         if inside or not line.lstrip(" \t").startswith("#"):
             segments.add(length, position, copied=True)
@@ -63,10 +64,6 @@ def without_comments(text: str) -> tuple[str, Segments]:
             length += len(line)
         position += len(line)
     return "".join(output), segments
-
-
-def _lines(text: str) -> list[str]:
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 class _BlockScalars:
@@ -91,13 +88,17 @@ class _BlockScalars:
             if self._indent is not None and indent >= self._indent:
                 return True
             self._parent = self._indent = None
-        if stripped and not stripped.startswith("#") and _BLOCK_HEADER.search(line.rstrip()):
+        header = None
+        if stripped and not stripped.startswith("#"):
+            header = _BLOCK_HEADER.search(line.rstrip())
+        if header:
             body = line.lstrip(" ")
             dashes = _DASHES.match(body)
             start = len(line) - len(body) + (dashes.end() if dashes else 0)
             if body[dashes.end() if dashes else 0 :].lstrip()[:1] in {"|", ">"} and dashes:
                 # "- |": the sequence, not a key, is the parent.
                 start = len(line) - len(body) + dashes.group().rstrip().rfind("-")
+            digit = re.search(r"[|>][-+]?([1-9])", header.group())
             self._parent = start
-            self._indent = None
+            self._indent = start + int(digit[1]) if digit else None
         return False
