@@ -28,7 +28,6 @@ def _up(where: Layout, options: Options) -> int:
         f"registry    {found.registry} (holds {found.base_image})\n"
         f"Git server  {found.git_url}\n"
         f"engine      {found.runners.address}\n"
-        f"for tasks   export TASKS_STATE_DIR={where.state}\n"
     )
     return 0
 

@@ -97,7 +97,6 @@ def _tell(
 ) -> None:
     docker = "docker" if not stack.outer.ours else f"docker -H {stack.outer.address}"
     tasks = ".venv/bin/tasks"
-    state = f"export TASKS_STATE_DIR={stack.where.state}"
     build = f"{tasks} build examples/hello-build -t {stack.registry}/hello:1"
     lines = [
         f"image      {image['reference']}",
@@ -105,7 +104,7 @@ def _tell(
         f"isolation  {record['isolation']}",
         f"pull it    {docker} pull {pinned}",
         "",
-        f"Three commands to try next (after: {state}):",
+        "Three commands to try next:",
         f"  {tasks} run {location} -r {stack.registry} -o json --no-logs",
         f"  {tasks} run /dev/null -r {stack.registry} --cmd '{stack.base_image} uname -a'",
         f"  {build} --build-arg BASE={stack.base_image}",

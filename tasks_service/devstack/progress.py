@@ -40,7 +40,7 @@ class Step:
 
     def update(self, detail: str) -> None:
         """Say where the work is; the last word wins."""
-        self._detail = detail.strip()
+        self._detail = detail.strip().rpartition("\n")[2]
 
     def close(self, outcome: str) -> None:
         """End the line with ``outcome`` and the time it took."""

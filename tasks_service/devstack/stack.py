@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from runners.backends.dind import private_engine
-from runners.model.errors import Denied, Unavailable
+from runners.backends.dind import config, open_backend, private_engine
+from runners.model.errors import Denied, RunnerError, Unavailable
 from tasks_service.devstack import (
     engines,
     images,
@@ -85,6 +85,8 @@ def up(where: Layout) -> Stack:
     base = images.small(runners, address, hub=hub)
     debian = images.debian(where, runners, hub=hub)
     runner_image = images.runner(runners, debian)
+    # `tasks run` reads this back; without it it knows no engine and no image.
+    config.save(config.DindConfig(where.state.resolve(), runners.address, runner_image))
     git_root = where.state / "git"
     with progress.step("Git server"):
         git_url = _start_git(where, git_root)
@@ -107,6 +109,8 @@ def down(where: Layout) -> None:
         processes.stop(GIT, where.run)
     with progress.step("Registry"):
         registry.stop(where)
+    with progress.step("Runners"):
+        _sweep_runners(where)
     _clean_users_engine(where)
     with progress.step("Engine of our own"):
         second_engine.forget(where)
@@ -114,10 +118,31 @@ def down(where: Layout) -> None:
         prefixes = (private_engine.bridge_prefix(where.state), second_engine.bridge_name(where))
         packet_filter.restore(where, prefixes)
     ports = load(where.state / "ports.json")
-    for name in ("registry", "git", "run", "bench", "images.json", "demo-run.json", "log"):
+    for name in (
+        "registry",
+        "git",
+        "run",
+        "bench",
+        "images.json",
+        "demo-run.json",
+        "runner.json",
+        "runs",
+        "log",
+    ):
         _remove(where.state / name)
     _remove(where.run)
     save(where.state / "ports.json", ports)
+
+
+def _sweep_runners(where: Layout) -> None:
+    """Remove what dead runs left; those that are alive end with their engine."""
+    try:
+        swept = open_backend(state_dir=where.state).sweep()
+    except RunnerError:
+        # Nothing was set up, or the engine is gone and its containers with it.
+        return
+    if swept:
+        progress.note(f"{swept} of dead runs")
 
 
 def _clean_users_engine(where: Layout) -> None:
