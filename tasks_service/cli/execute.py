@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import click
+
 from runners.backends.base import Backend, Limits, RegistryLogin, SandboxRequest
 from runners.model.cancellation import Cancellation
 from runners.model.errors import InvalidInput, RunnerError, RunTimedOut, SystemFault
@@ -37,11 +39,11 @@ from tasks_service.cli.output import (
     PlainView,
     QuietView,
     Streams,
+    Tail,
     View,
     error_detail,
-    print_record,
-    print_summary,
 )
+from tasks_service.cli.summary import print_record, print_summary
 from tasks_service.cli.terminal import is_terminal
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.open import Source, open_source
@@ -86,6 +88,7 @@ def execute(job: Job, options: RunOptions) -> int:
     Prints the record (with ``-o``) whatever happens, so that a script always
     gets one. Nothing of the run is left when it returns.
     """
+    _quieten_logging()
     run = _Run(job, options)
     streams = _streams(options)
     view = choose_view(options, streams)
@@ -112,12 +115,22 @@ def execute(job: Job, options: RunOptions) -> int:
                 print_record(run.result, options.output)
             raise
     result = run.result
-    _print_end(result, error, options, streams)
+    _print_end(run, error, options, streams)
     if work.signal is not None and result.status is RunStatus.CANCELED:
         return 128 + work.signal
     if error is not None:
         return exit_codes.of_error(error)
     return exit_codes.of_run(result.status, result.error_code)
+
+
+def _quieten_logging() -> None:
+    """Keep tracebacks of the program's own log off the terminal; ``--debug`` wants them."""
+    import logging
+
+    context = click.get_current_context(silent=True)
+    debug = context is not None and context.find_root().params.get("debug")
+    handler = logging.StreamHandler() if debug else logging.NullHandler()
+    logging.getLogger().addHandler(handler)
 
 
 def _streams(options: RunOptions) -> Streams:
@@ -129,7 +142,7 @@ def _streams(options: RunOptions) -> Streams:
 def choose_view(options: RunOptions, streams: Streams) -> View:
     """Return the view that the options and the terminal ask for."""
     progress = options.progress
-    if options.quiet or progress == "quiet":
+    if options.is_quiet:
         return QuietView(streams)
     if progress == "json":
         return JSONView(streams)
@@ -141,16 +154,15 @@ def choose_view(options: RunOptions, streams: Streams) -> View:
     return PlainView(streams, logs=options.logs)
 
 
-def _print_end(
-    result: RunResult, error: RunnerError | None, options: RunOptions, streams: Streams
-) -> None:
-    quiet = options.quiet or options.progress == "quiet"
+def _print_end(run: _Run, error: RunnerError | None, options: RunOptions, streams: Streams) -> None:
+    result, quiet = run.result, options.is_quiet
     if not quiet and result.steps:
         print_summary(result, streams)
     if error is not None:
         print_error(error.message, hint=error.hint, detail=error.detail)
     elif result.error:
-        print_error(result.error, hint=result.hint, detail=error_detail(result))
+        tail = run.tail.of(result) if run.tail is not None else ""
+        print_error(result.error, hint=result.hint, detail=error_detail(result) or tail)
     if options.output:
         print_record(result, options.output)
     elif quiet:
@@ -179,6 +191,8 @@ class _Run:
         self._options = options
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
+        self.tail: Tail | None = None
+        """Last lines of the steps, where the view hides them."""
         platform = options.platforms[0] if options.platforms else f"linux/{machine_architecture()}"
         self.result = RunResult(
             options.run_id or new_run_id(now),
@@ -294,7 +308,12 @@ class _Run:
             cancel.child(options.timeout_s, late) as token,
             self._opened(backend, request, token) as sandbox,
         ):
-            execute_plan(plan, sandbox, result=result, sink=view, cancel=token)
+            sink = view if options.shows_logs else self._tail_of(view)
+            execute_plan(plan, sandbox, result=result, sink=sink, cancel=token)
+
+    def _tail_of(self, view: View) -> Tail:
+        self.tail = Tail(view)
+        return self.tail
 
     @contextmanager
     def _opened(

@@ -64,6 +64,16 @@ class RunOptions:
     disk: int | None = None
     pids: int | None = None
 
+    @property
+    def is_quiet(self) -> bool:
+        """True if only errors are shown."""
+        return self.quiet or self.progress == "quiet"
+
+    @property
+    def shows_logs(self) -> bool:
+        """True if step output is shown."""
+        return self.logs and not self.is_quiet
+
 
 def run_options(*, several_platforms: bool) -> Callable[[F], F]:
     """Return a decorator that adds the shared options to a command."""

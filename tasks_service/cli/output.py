@@ -1,6 +1,6 @@
-"""Views for pipes and logs, and what every run ends with: the summary and the record.
+"""Views for pipes and logs, and what all views share.
 
-In: events and a finished RunResult. Out: text. A step's output goes to
+In: events. Out: text. A step's output goes to
 ``Streams.out`` and our own words to ``Streams.err``; ``live.py`` is the view
 for terminals.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -34,11 +34,10 @@ from tasks_service.cli.terminal import (
     Paint,
     clean_line,
     duration,
-    is_terminal,
-    unicode_ok,
 )
 
 _WIDEST = 24
+_TAIL_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,32 @@ class Writer:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         except (OSError, ValueError):
             return
+
+
+class Tail:
+    """Passes events on and remembers the last lines of each step.
+
+    For views that hide step output: what a failing step said last is then
+    shown with the error.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._lock = threading.Lock()
+        self._lines: dict[str, deque[str]] = {}
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        if isinstance(event, StepLog):
+            with self._lock:
+                lines = self._lines.setdefault(event.step_id, deque(maxlen=_TAIL_LINES))
+                lines.extend(log_lines(event.data, colour=False))
+        self._view(event)
+
+    def of(self, result: RunResult) -> str:
+        """Return the last lines of the step that ended the run."""
+        step = failing_step(result)
+        return "" if step is None else "\n".join(self._lines.get(step.id, ()))
 
 
 class QuietView:
@@ -262,107 +287,28 @@ def finished_line(result: StepResult) -> str:
     """Return one sentence on how a step ended."""
     seconds = elapsed(result)
     took = "" if seconds is None else f" after {duration(seconds)}"
-    return f"step {result.id} {MARKS[result.status].word}{took}{_remarks(result)}"
+    return f"step {result.id} {MARKS[result.status].word}{took}{remarks(result)}"
 
 
-def _remarks(result: StepResult) -> str:
-    remarks = []
+def remarks(result: StepResult) -> str:
+    """Return exit code, attempts and the like in brackets, or nothing."""
+    found = []
     if result.exit_code:
-        remarks.append(f"exit code {result.exit_code}")
+        found.append(f"exit code {result.exit_code}")
     if result.attempts > 1:
-        remarks.append(f"{result.attempts} attempts")
+        found.append(f"{result.attempts} attempts")
     if result.ignored:
-        remarks.append("error ignored")
-    return f" ({', '.join(remarks)})" if remarks else ""
-
-
-def print_summary(result: RunResult, streams: Streams) -> None:
-    """Print every step with state and time, what was pushed, and the error.
-
-    Written to the stream of our own words.
-    """
-    paint = Paint.of(streams.err, streams.colour)
-    icons = unicode_ok(streams.err)
-    lines = [""] if is_terminal(streams.err) else []
-    width = max((len(step.id) for step in result.steps), default=0)
-    for step in result.steps:
-        mark = MARKS[step.status]
-        seconds = elapsed(step)
-        time = "" if seconds is None else duration(seconds)
-        icon = paint.style(mark.codes, mark.icon if icons else mark.ascii)
-        lines.append(f"  {icon} {step.id:<{width}}  {mark.word:<9} {time:>7}{_remarks(step)}")
-    lines += _images(result, paint)
-    took = elapsed(result)
-    end = f"Run {result.id} {_status_word(result)}"
-    lines.append(paint.bold(end + (f" after {duration(took)}" if took is not None else "")))
-    Writer(streams.err).write("\n".join(lines) + "\n")
-
-
-def _status_word(result: RunResult) -> str:
-    words = {"Canceled": "was canceled", "Timeout": "timed out", "Error": "ended with an error"}
-    return words.get(str(result.status), str(result.status).lower())
-
-
-def _images(result: RunResult, paint: Paint) -> list[str]:
-    pushed = [image for step in result.steps for image in step.outcome.pushed]
-    if not pushed:
-        return []
-    return [paint.bold("Pushed:"), *(f"  {image.reference}@{image.digest}" for image in pushed)]
+        found.append("error ignored")
+    return f" ({', '.join(found)})" if found else ""
 
 
 def error_detail(result: RunResult) -> str:
     """Return the excerpt of the step that ended the run, or an empty string."""
-    for step in result.steps:
-        if step.detail and not step.ignored and step.status in (
-            StepStatus.FAILED, StepStatus.TIMEOUT, StepStatus.ERROR
-        ):  # fmt: skip
-            return step.detail
-    return ""
+    step = failing_step(result)
+    return "" if step is None else step.detail
 
 
-def print_record(result: RunResult, form: str) -> None:
-    """Print the run record to standard output as ``json``, ``yaml`` or ``table``."""
-    if form == "json":
-        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
-    elif form == "yaml":
-        import yaml
-
-        text = yaml.safe_dump(result.to_json(), sort_keys=False, allow_unicode=True)
-    else:
-        text = table(result)
-    Writer(sys.stdout).write(text)
-
-
-def table(result: RunResult) -> str:
-    """Return the record as columns for people."""
-    body = result.to_json()
-    facts = {
-        "Run": body["runId"],
-        "Status": body["status"],
-        "Source": body["source"]["location"],
-        "Commit": body["source"]["commit"],
-        "Registry": body["registry"],
-        "Isolation": body["isolation"],
-        "Error": (body["error"] or {}).get("message", ""),
-    }
-    head = [f"{name + ':':<11}{value}" for name, value in facts.items() if value]
-    steps = [("STEP", "KIND", "STATUS", "EXIT", "ATTEMPTS", "TIME")]
-    for step in result.steps:
-        seconds = elapsed(step)
-        code = "" if step.exit_code is None else str(step.exit_code)
-        time = "" if seconds is None else duration(seconds)
-        row = (step.id, step.kind, str(step.status), code, str(step.attempts or ""), time)
-        steps.append(row)
-    images = [("IMAGE", "DIGEST")]
-    images += [(image["reference"], image["digest"]) for image in body["outputImages"]]
-    parts = ["\n".join(head)]
-    parts += [_columns(rows) for rows in (steps, images) if len(rows) > 1]
-    return "\n\n".join(parts) + "\n"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+def failing_step(result: RunResult) -> StepResult | None:
+    """Return the first step whose failure ended the run."""
+    bad = (StepStatus.FAILED, StepStatus.TIMEOUT, StepStatus.ERROR)
+    return next((s for s in result.steps if s.status in bad and not s.ignored), None)

@@ -27,10 +27,8 @@ from tasks_service.cli.output import (
     Streams,
     Writer,
     error_detail,
-    print_record,
-    print_summary,
-    table,
 )
+from tasks_service.cli.summary import print_record, print_summary, table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
