@@ -5,7 +5,7 @@ A build's options in, the handlers of its session out; called by client.py.
 
 from __future__ import annotations
 
-import secrets as random
+import os
 
 from runners.clients.buildkit.auth import AuthService
 from runners.clients.buildkit.filesync import FileSync
@@ -26,7 +26,7 @@ class Attachments:
     """
 
     def __init__(self, options: SolveOptions) -> None:
-        self.upload_id = random.token_hex(13)
+        self.upload_id = os.urandom(13).hex()
         self._sync = FileSync(local_directories(options))
         self._receiver: Receiver | None = receiver_for(options.output)
         self._options = options

@@ -1,45 +1,31 @@
 """BuildKitClient: one daemon, any number of builds.
 
 Options in, results out, with progress on the way; called by sandboxes and by
-``__main__``. A build is three things at once: a session on which the daemon
-calls back, a Solve call that lasts as long as the build, and a Status stream
-that ends with it.
+``__main__``. The builds themselves are in solve.py, which is imported with the
+first one: meanwhile the daemon has time to answer.
 """
 
 from __future__ import annotations
 
-import secrets as random
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from runners.clients.buildkit._pb import control_pb2
-from runners.clients.buildkit.attach import Attachments
-from runners.clients.buildkit.contextfs import ContextFS, FileUnreadable
 from runners.clients.buildkit.daemon import DaemonFacts, read_facts
-from runners.clients.buildkit.engineapi import image_digest
-from runners.clients.buildkit.errors import SolveFailure, strip, translate
-from runners.clients.buildkit.excerpt import Source
-from runners.clients.buildkit.names import full_name
-from runners.clients.buildkit.options import SolveOptions, SolveResult
-from runners.clients.buildkit.provenance import read_base_images
-from runners.clients.buildkit.request import shared_key, solve_request
-from runners.clients.buildkit.session import Session
-from runners.clients.buildkit.status import BuildState, Progress
 from runners.clients.buildkit.transport import EngineTransport, Transport
 from runners.model.cancellation import Cancellation
-from runners.model.errors import RunnerError, RunnerLost, SystemFault, Unavailable
+from runners.model.errors import Unavailable
+
+if TYPE_CHECKING:
+    from runners.clients.buildkit.options import SolveOptions, SolveResult
+    from runners.clients.buildkit.status import Progress
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 _CALL_TIMEOUT_S = 30.0
-# After Solve has returned, Status has this long to say more; less if it never spoke.
-_SILENCE_S = 5.0
-_SILENCE_UNHEARD_S = 0.5
-_DOCKERFILE_LIMIT = 1 << 20
 
 
 class BuildKitClient:
@@ -55,6 +41,8 @@ class BuildKitClient:
         self._transport = transport
         self._client_id = client_id
         self._facts: DaemonFacts | None = None
+        self._asked: grpc.Future | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -68,19 +56,37 @@ class BuildKitClient:
 
     # Asking about the daemon.
 
+    def connect(self) -> None:
+        """Begin to ask the daemon what it can do; returns at once. Calling it is optional.
+
+        Raises:
+            Unavailable: the daemon cannot be reached.
+        """
+        with self._lock:
+            if self._asked is None:
+                method = self._method("ListWorkers", control_pb2.ListWorkersResponse)
+                self._asked = method.future(
+                    control_pb2.ListWorkersRequest(), timeout=_CALL_TIMEOUT_S
+                )
+
     def facts(self) -> DaemonFacts:
         """Return what the daemon can do; asked once.
 
         Raises:
             Unavailable: the daemon does not answer.
         """
+        self.connect()
+        with self._lock:
+            if self._facts is None and self._asked is not None:
+                asked, self._asked = self._asked, None
+                with _translated("ListWorkers"):
+                    records = asked.result().record
+                self._facts = read_facts(
+                    records, engine=isinstance(self._transport, EngineTransport)
+                )
+                self._asked = asked
         if self._facts is None:
-            answer = self._ask(
-                "ListWorkers", control_pb2.ListWorkersRequest(), control_pb2.ListWorkersResponse
-            )
-            self._facts = read_facts(
-                answer.record, engine=isinstance(self._transport, EngineTransport)
-            )
+            raise Unavailable("The build engine did not tell its workers.")
         return self._facts
 
     def version(self) -> str:
@@ -133,13 +139,15 @@ class BuildKitClient:
             return sum(record.Size for record in call(request))
 
     def _ask(self, method: str, request: Any, answer: Any) -> Any:
-        call = self._transport.channel().unary_unary(
+        with _translated(method):
+            return self._method(method, answer)(request, timeout=_CALL_TIMEOUT_S)
+
+    def _method(self, method: str, answer: Any) -> Any:
+        return self._transport.channel().unary_unary(
             f"{_CONTROL}{method}",
-            request_serializer=type(request).SerializeToString,
+            request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )
-        with _translated(method):
-            return call(request, timeout=_CALL_TIMEOUT_S)
 
     # Building.
 
@@ -164,181 +172,13 @@ class BuildKitClient:
             RunnerLost: the daemon went away.
             Canceled: or whatever reason ``cancel`` carries.
         """
+        from runners.clients.buildkit.solve import Build
+
         cancel = cancel or Cancellation()
         cancel.check()
-        facts = self.facts()
-        attachments = Attachments(options)
-        ref = random.token_hex(13)
-        request = solve_request(
-            options,
-            facts,
-            ref=ref,
-            session_id="",
-            client_id=self._client_id,
-            upload_id=attachments.upload_id,
-        )
-        session = Session(
-            self._transport, attachments.handlers(), shared_key(options, self._client_id)
-        )
-        state = BuildState(progress)
-        try:
-            request.Session = session.id
-            response = self._run(request, options, state, cancel)
-            attachments.check()
-        finally:
-            session.close()
-            attachments.close()
-        return self._result(options, facts, ref, response, state, attachments)
-
-    def _run(
-        self,
-        request: control_pb2.SolveRequest,
-        options: SolveOptions,
-        state: BuildState,
-        cancel: Cancellation,
-    ) -> dict[str, str]:
-        channel = self._transport.channel()
-        solve = channel.unary_unary(
-            f"{_CONTROL}Solve",
-            request_serializer=control_pb2.SolveRequest.SerializeToString,
-            response_deserializer=control_pb2.SolveResponse.FromString,
-        ).future(request)
-        take_back = cancel.on_cancel(lambda: solve.cancel() and None)
-        try:
-            self._follow(channel, request.Ref, solve, state)
-            return dict(solve.result().ExporterResponse)
-        except grpc.FutureCancelledError as error:
-            raise cancel.reason from error
-        except grpc.RpcError as error:
-            cancel.check()
-            raise _solve_error(error, options, state) from error
-        except BaseException:
-            # An interrupt in the middle: the daemon must not go on without us.
-            solve.cancel()
-            raise
-        finally:
-            take_back()
-
-    def _follow(
-        self, channel: grpc.Channel, ref: str, solve: grpc.Future, state: BuildState
-    ) -> None:
-        status = channel.unary_stream(
-            f"{_CONTROL}Status",
-            request_serializer=control_pb2.StatusRequest.SerializeToString,
-            response_deserializer=control_pb2.StatusResponse.FromString,
-        )(control_pb2.StatusRequest(Ref=ref))
-        heard = _Hearing(status)
-        solve.add_done_callback(lambda _: heard.expect_end())
-        try:
-            for reply in status:
-                heard.note()
-                state.apply(reply)
-        except grpc.RpcError:
-            # Whether the build failed is for Solve alone to say.
-            return
-        finally:
-            heard.close()
-            status.cancel()
-
-    def _result(
-        self,
-        options: SolveOptions,
-        facts: DaemonFacts,
-        ref: str,
-        response: dict[str, str],
-        state: BuildState,
-        attachments: Attachments,
-    ) -> SolveResult:
-        image = response.get("containerimage.digest", "")
-        config = response.get("containerimage.config.digest", "")
-        if options.output.type == "image" and not image:
-            raise SystemFault(
-                "The build ended without an image.",
-                hint="The engine ignored the exporter; its BuildKit may be too old.",
-            )
-        if not facts.manifests:
-            config = config or image
-        return SolveResult(
-            image_id=image if facts.manifests else config,
-            digest=image if facts.manifests else "",
-            config_digest=config,
-            references=tuple(map(full_name, options.tags)),
-            base_images=read_base_images(
-                self._transport.channel(), ref, facts, state, self._local_digest
-            ),
-            response=response,
-            transferred=attachments.transferred(),
-            warnings=tuple(state.warnings),
-        )
-
-    def _local_digest(self, reference: str) -> str:
-        if isinstance(self._transport, EngineTransport):
-            return image_digest(self._transport.dial, reference)
-        return ""
-
-
-class _Hearing:
-    """Ends a Status stream that stays silent after its Solve has returned."""
-
-    def __init__(self, status: grpc.Call) -> None:
-        self._status = status
-        self._lock = threading.Lock()
-        self._heard = 0.0
-        self._timer: threading.Timer | None = None
-        self._closed = False
-
-    def note(self) -> None:
-        self._heard = time.monotonic()
-
-    def expect_end(self) -> None:
-        limit = _SILENCE_S if self._heard else _SILENCE_UNHEARD_S
-        with self._lock:
-            if self._closed:
-                return
-            self._timer = threading.Timer(limit, self._give_up, (limit,))
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _give_up(self, limit: float) -> None:
-        if time.monotonic() - self._heard >= limit:
-            self._status.cancel()
-        else:
-            self.expect_end()
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            timer = self._timer
-        if timer is not None:
-            timer.cancel()
-            timer.join()
-
-
-def _solve_error(error: grpc.RpcError, options: SolveOptions, state: BuildState) -> RunnerError:
-    if not isinstance(error, grpc.Call):
-        return RunnerLost(f"The build engine's connection broke: {error}.")
-    packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
-    failure = SolveFailure.from_status(
-        error.code().value[0],
-        error.details() or "",
-        packed if isinstance(packed, bytes) else None,
-    )
-    return translate(failure, state, lambda: _dockerfile(options), pushing=options.push)
-
-
-def _dockerfile(options: SolveOptions) -> Source | None:
-    fs = options.dockerfile_fs or options.context
-    if not isinstance(fs, ContextFS):
-        return None
-    text = b""
-    try:
-        for part in fs.read(options.dockerfile.encode(), 1 << 16):
-            text += part
-            if len(text) > _DOCKERFILE_LIMIT:
-                return None
-    except FileUnreadable:
-        return None
-    return Source(options.dockerfile, text.decode("utf-8", "replace"))
+        return Build(
+            self._transport, self.facts(), self._client_id, options, progress, cancel
+        ).run()
 
 
 @contextmanager
@@ -346,5 +186,5 @@ def _translated(method: str) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        text = strip(error.details() or "") if isinstance(error, grpc.Call) else str(error)
+        text = error.details() if isinstance(error, grpc.Call) else str(error)
         raise Unavailable(f"The build engine did not answer {method}: {text}.") from error

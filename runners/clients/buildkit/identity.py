@@ -8,7 +8,6 @@ keeps what it has received, so two machines with equal paths never meet.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 
@@ -24,7 +23,7 @@ def client_id(directory: Path | None = None) -> str:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_name(f"{path.name}.{os.getpid()}")
-            fresh.write_text(secrets.token_hex(8))
+            fresh.write_text(os.urandom(8).hex())
             # Whoever comes first has made the id; a second one takes it over.
             try:
                 os.link(fresh, path)
@@ -34,4 +33,4 @@ def client_id(directory: Path | None = None) -> str:
                 fresh.unlink()
         return path.read_text().strip()
     except OSError:
-        return secrets.token_hex(8)
+        return os.urandom(8).hex()

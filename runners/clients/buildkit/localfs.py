@@ -10,7 +10,6 @@ whatever is renamed meanwhile, and only regular files are opened for reading.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import functools
 import os
@@ -23,67 +22,16 @@ from typing import Self
 from runners.clients.buildkit.contextfs import Entry, FileUnreadable, go_mode
 from runners.model.errors import InvalidInput
 
-_SYS_OPENAT2 = 437  # the same number on every architecture
-_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _DIRECTORY = _READ | os.O_DIRECTORY
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
 @functools.cache
-def _syscall() -> Callable[..., int]:
-    function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
-    return function
+def _beneath() -> Callable[[int, bytes, int], int]:
+    from runners.clients.buildkit.beneath import best_open
 
-
-def _openat2(root: int, path: bytes, flags: int) -> int:
-    how = _OpenHow(flags, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
-    number = ctypes.c_long(_SYS_OPENAT2)
-    size = ctypes.c_size_t(ctypes.sizeof(how))
-    while True:
-        result = _syscall()(number, ctypes.c_int(root), path, ctypes.byref(how), size)
-        if result >= 0:
-            return result
-        code = ctypes.get_errno()
-        # EAGAIN: a rename elsewhere made the kernel unsure; it says to ask again.
-        if code not in (errno.EAGAIN, errno.EINTR):
-            raise OSError(code, os.strerror(code), os.fsdecode(path))
-
-
-def _open_stepwise(root: int, path: bytes, flags: int) -> int:
-    """Open ``path`` one name at a time; for kernels and filters without openat2."""
-    *parents, name = path.split(b"/")
-    current = root
-    try:
-        for part in parents:
-            following = os.open(part, _DIRECTORY, dir_fd=current)
-            if current != root:
-                os.close(current)
-            current = following
-        return os.open(name, flags, dir_fd=current)
-    finally:
-        if current != root:
-            os.close(current)
-
-
-@functools.cache
-def _has_openat2() -> bool:
-    probe = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.close(_openat2(probe, b".", _DIRECTORY))
-    except OSError:
-        return False
-    finally:
-        os.close(probe)
-    return True
+    return best_open()
 
 
 class LocalFS:
@@ -112,7 +60,6 @@ class LocalFS:
                 f"The build context {root} cannot be opened: {error.strerror}.",
                 hint="Give an existing directory.",
             ) from error
-        self._open = _openat2 if _has_openat2() else _open_stepwise
 
     @property
     def identity(self) -> str:
@@ -131,6 +78,12 @@ class LocalFS:
             root, self._root = self._root, -1
         if root >= 0:
             os.close(root)
+
+    def _open(self, root: int, path: bytes, flags: int) -> int:
+        # One name, not followed, cannot lead out: and a small build needs no ctypes.
+        if b"/" not in path:
+            return os.open(path, flags, dir_fd=root)
+        return _beneath()(root, path, flags)
 
     def _open_directory(self, path: bytes) -> int:
         return self._open(self._root, path or b".", _DIRECTORY)

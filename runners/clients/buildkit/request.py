@@ -70,11 +70,10 @@ def solve_request(
     facts: DaemonFacts,
     *,
     ref: str,
-    session_id: str,
     client_id: str,
     upload_id: str = "",
 ) -> control_pb2.SolveRequest:
-    """Return the request.
+    """Return the request, all but the session's id.
 
     Raises:
         InvalidInput: an option that cannot be, or that this daemon cannot do.
@@ -82,7 +81,6 @@ def solve_request(
     _check_daemon(options, facts)
     request = control_pb2.SolveRequest(
         Ref=ref,
-        Session=session_id,
         Frontend=_FRONTEND,
         FrontendAttrs=frontend_attrs(options, facts, client_id, upload_id),
         Entitlements=_entitlements(options),

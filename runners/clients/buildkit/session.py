@@ -7,7 +7,7 @@ by client.py. Ends with ``close``; a session id is never used twice.
 
 from __future__ import annotations
 
-import secrets as random
+import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class Session:
     def __init__(
         self, transport: Transport, handlers: Mapping[str, Handler], shared_key: str
     ) -> None:
-        self.id = random.token_hex(13)
+        self.id = os.urandom(13).hex()
         headers = SessionHeaders(self.id, shared_key, tuple(handlers))
         connection, received = transport.open_session(headers)
         self._server = SessionServer(connection, received, handlers)
