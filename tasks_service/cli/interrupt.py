@@ -49,6 +49,7 @@ class Interruptible(Generic[T]):
         # thread, which a handler needs; a lock or Event may not.
         self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._outcome: list[T | BaseException] = []
+        self._leave: threading.Timer | None = None
         self.cancel = Cancellation()
         self.signal: int | None = None
         """The first signal that came, or None."""
@@ -67,6 +68,9 @@ class Interruptible(Generic[T]):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            # The work has ended: nobody has to be left any more.
+            if self._leave is not None:
+                self._leave.cancel()
         outcome = self._outcome[0]
         if isinstance(outcome, BaseException):
             raise outcome
@@ -100,6 +104,7 @@ class Interruptible(Generic[T]):
         threading.Thread(target=self._force, name="force", daemon=True).start()
         # The work notices that its runner is gone; if it does not, leaving is
         # better than hanging: the next start sweeps.
-        timer = threading.Timer(FORCE_S, os._exit, (128 + (self.signal or signal.SIGINT),))
-        timer.daemon = True
-        timer.start()
+        code = 128 + (self.signal or signal.SIGINT)
+        self._leave = threading.Timer(FORCE_S, os._exit, (code,))
+        self._leave.daemon = True
+        self._leave.start()
