@@ -88,15 +88,17 @@ def _read(path: Path) -> bytes:
         raise SecretUnavailable(
             f"the file {shown(str(path))} can't be opened: {error.strerror}"
         ) from None
-    with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SecretRefused(f"{shown(str(path))} is not a regular file")
-        try:
+        with open(descriptor, "rb", closefd=False) as stream:  # noqa: PTH123 - a descriptor
             data = stream.read(MAX_VALUE_BYTES + 3)
-        except OSError as error:
-            raise SecretUnavailable(
-                f"the file {shown(str(path))} can't be read: {error.strerror}"
-            ) from None
+    except OSError as error:
+        raise SecretUnavailable(
+            f"the file {shown(str(path))} can't be read: {error.strerror}"
+        ) from None
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_VALUE_BYTES + 2:
         raise SecretRefused(
             f"the file {shown(str(path))} is larger than {MAX_VALUE_BYTES} bytes",

@@ -7,6 +7,7 @@ here; their texts never hold a header, a form or a body.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,31 +58,40 @@ class HTTPClient:
         self._ca_file = ca_file
         self._direct = direct
         self._first_pause_s = first_pause_s
+        self._lock = threading.Lock()
         self._opened: httpx2.Client | None = None
+        self._closed = False
 
     def _client(self) -> httpx2.Client:
-        # Two threads may both make one; the loser's holds no connection yet.
-        if self._opened is None:
-            import ssl
+        with self._lock:
+            if self._closed:
+                raise SecretUnavailable("the run ended before the answer")
+            if self._opened is None:
+                self._opened = self._make()
+            return self._opened
 
-            import httpx2
+    def _make(self) -> httpx2.Client:
+        import ssl
 
-            try:
-                context = ssl.create_default_context(cafile=self._ca_file or None)
-            except (OSError, ssl.SSLError):
-                raise SecretRefused(f"the certificates in {self._ca_file} can't be read") from None
-            self._opened = httpx2.Client(
-                verify=context,
-                trust_env=not self._direct,
-                follow_redirects=False,
-                timeout=httpx2.Timeout(connect=5, read=15, write=10, pool=30),
-                headers={"User-Agent": "tasks-service", "Accept": "application/json"},
-            )
-        return self._opened
+        import httpx2
+
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file or None)
+        except OSError:
+            raise SecretRefused(f"the certificates in {self._ca_file} can't be read") from None
+        return httpx2.Client(
+            verify=context,
+            trust_env=not self._direct,
+            follow_redirects=False,
+            timeout=httpx2.Timeout(connect=5, read=15, write=10, pool=30),
+            headers={"User-Agent": "tasks-service", "Accept": "application/json"},
+        )
 
     def close(self) -> None:
-        """Close connections. Idempotent."""
-        client, self._opened = self._opened, None
+        """Close connections; later requests fail. Idempotent."""
+        with self._lock:
+            self._closed = True
+            client, self._opened = self._opened, None
         if client is not None:
             client.close()
 
@@ -101,8 +111,9 @@ class HTTPClient:
         this host only.
 
         Raises:
-            SecretRefused: The server redirects, or its certificate is wrong.
-            SecretUnavailable: No answer, a busy server, too large a body.
+            SecretRefused: The server redirects or floods, or its certificate is
+                wrong.
+            SecretUnavailable: No answer, or it broke off.
             RunnerError: The reason of ``cancel``.
         """
         pause = self._first_pause_s
@@ -171,7 +182,7 @@ def _read(response: httpx2.Response, host: str, cancel: Cancellation) -> bytes:
         body += chunk
         cancel.check()
         if len(body) > MAX_BODY_BYTES:
-            raise SecretUnavailable(f"{host} sends more than {MAX_BODY_BYTES} bytes")
+            raise SecretRefused(f"{host} sends more than {MAX_BODY_BYTES} bytes")
         if time.monotonic() > until:
             raise SecretUnavailable(f"{host} doesn't answer in time")
     return bytes(body)

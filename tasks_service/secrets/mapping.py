@@ -53,7 +53,9 @@ def mapped(location: Location, mapping: Mapping[str, str]) -> Location:
         return location
     name = keyvault_name(parts.path)[0]
     filled = target.replace("{name}", name).replace("{NAME}", name.upper().replace("-", "_"))
-    return parse_location(filled, client_id=location.client_id, trusted=True)
+    # An Azure identity means nothing elsewhere.
+    client_id = location.client_id if filled.lower().startswith("https:") else ""
+    return parse_location(filled, client_id=client_id, trusted=True)
 
 
 def keyvault_name(path: str) -> tuple[str, str]:
