@@ -95,10 +95,7 @@ class DindBackend:
         with ThreadPoolExecutor(1) as pool:
             uploaded = None
             if request.needs_workspace and request.source is not None:
-                uploaded = pool.submit(
-                    _timed, runner, "upload", workspace.upload,
-                    found.api, runner.container, request.source, cancel,
-                )  # fmt: skip
+                uploaded = pool.submit(_upload, runner, found, request.source, cancel)
             relays = _relays(runner, request)
             from runners.clients.docker_containers import Names
             from runners.clients.docker_sandbox import DockerSandbox
@@ -146,10 +143,11 @@ def _closing(runner: Runner, relays: relay.Relay | None) -> Callable[[], None]:
     return close
 
 
-def _timed(runner: Runner, name: str, work: Callable[..., None], *args: object) -> None:
+def _upload(runner: Runner, found: Outer, source: Path, cancel: Cancellation) -> None:
+    runner.await_root(cancel)
     began = time.monotonic()
-    work(*args)
-    runner.timings[name] = time.monotonic() - began
+    workspace.upload(found.api, runner.container, source, cancel)
+    runner.timings["upload"] = time.monotonic() - began
 
 
 def workspace_root(runner: Runner) -> Path | None:

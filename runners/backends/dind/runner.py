@@ -60,6 +60,7 @@ class Runner:
         self._gone = False
         self._stream: socket.socket | None = None
         self._said = b""
+        self._rooted = threading.Event()
         self._ended = threading.Event()
         self._dialer: ProcRootDialer | ExecDialer | None = None
         self.timings: dict[str, float] = {}
@@ -108,6 +109,20 @@ class Runner:
         self._timed("start", self._start)
         self.timings["booted"] = time.monotonic() - began
 
+    def await_root(self, cancel: Cancellation) -> None:
+        """Return once programs can be started in the runner.
+
+        Raises:
+            Unavailable: it ended, or did not come so far in time.
+            RunnerError: the reason of ``cancel``.
+        """
+        forget = cancel.on_cancel(self._rooted.set)
+        reached = self._rooted.wait(READY_S)
+        forget()
+        cancel.check()
+        if not reached or self._ended.is_set():
+            raise self._did_not_start()
+
     def await_engine(self, cancel: Cancellation) -> None:
         """Return once the engine inside answers.
 
@@ -125,7 +140,10 @@ class Runner:
                     return
             if self._ended.wait(0.01):
                 break
-        raise Unavailable(
+        raise self._did_not_start()
+
+    def _did_not_start(self) -> Unavailable:
+        return Unavailable(
             "the engine of the runner did not start",
             hint="`tasks doctor` shows what this machine can do",
             detail=self.said(),
@@ -154,6 +172,10 @@ class Runner:
             self._gone = True
         parts = self._parts
         cgroups.thaw(parts.cgroups)
+        # Before the kill: the mounts that end with the runner would all write
+        # out what they hold.
+        if parts.disk is not None:
+            disk.forget(parts.disk)
         if self._stream is not None:
             with suppress(OSError):
                 self._stream.shutdown(socket.SHUT_RDWR)
@@ -280,7 +302,11 @@ class Runner:
 
     def _listen(self, stream: socket.socket) -> None:
         with suppress(OSError):
-            for _, data in pump.frames(stream):
-                self._said = (self._said + data)[-_TAIL:]
+            for number, data in pump.frames(stream):
+                if number == 1:
+                    self._rooted.set()
+                else:
+                    self._said = (self._said + data)[-_TAIL:]
         self._ended.set()
+        self._rooted.set()
         stream.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,13 +53,23 @@ def upload(outer: EngineApi, container: str, source: Path, cancel: Cancellation)
         forget()
         stream.close()
     cancel.check()
-    code = outer.get(f"/exec/{made['Id']}/json").get("ExitCode")
-    if code != 0:
+    if _exit_code(outer, made["Id"]) != 0:
         raise SystemFault(
             "the source could not be copied into the runner",
             hint="is the run's disk large enough? see --disk",
             detail=said.decode(errors="replace"),
         )
+
+
+def _exit_code(outer: EngineApi, execution: str) -> int | None:
+    # The stream may end a moment before the engine has noticed the exit.
+    for _ in range(500):
+        state = outer.get(f"/exec/{execution}/json")
+        if not state.get("Running"):
+            break
+        time.sleep(0.01)
+    code = state.get("ExitCode")
+    return None if code is None else int(code)
 
 
 def _pack(source: Path, stream: socket.socket, cancel: Cancellation) -> None:
