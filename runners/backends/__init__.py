@@ -27,4 +27,17 @@ def _dind(*, state_dir: Path, isolation: str = "") -> Backend:
     return open_backend(state_dir=state_dir, isolation=isolation)
 
 
-KINDS: Mapping[str, OpenBackend] = {"dind": _dind}
+def _local(*, state_dir: Path, isolation: str = "") -> Backend:
+    from runners.backends.local import open_backend
+
+    return open_backend(state_dir=state_dir, isolation=isolation)
+
+
+def _fake(*, state_dir: Path, isolation: str = "") -> Backend:
+    from runners.backends.fake import FakeBackend
+
+    del state_dir, isolation
+    return FakeBackend()
+
+
+KINDS: Mapping[str, OpenBackend] = {"dind": _dind, "local": _local, "fake": _fake}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runners.model.errors import Denied, InvalidInput
@@ -42,11 +42,13 @@ class Names:
     workspace_volume: str = "workspace"
     workspace_name: str = "workspace"
     """What the plan calls the workspace's volume (V-02)."""
+    owner: Mapping[str, str] = field(default_factory=dict)
+    """Further labels."""
 
     @property
     def labels(self) -> dict[str, str]:
         """Labels of everything made for the run."""
-        return {RUN_LABEL: self.run_id}
+        return {RUN_LABEL: self.run_id, **self.owner}
 
     def of(self, name: str) -> str:
         """Return the engine's name for a container, network or volume of the plan."""

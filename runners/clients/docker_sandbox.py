@@ -7,21 +7,26 @@ protocol of ``runners/sandbox.py``. The engine is treated as hostile.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
-from urllib.parse import quote
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from runners.clients.docker_containers import Names, Policy, container_body
 from runners.clients.docker_images import Images
 from runners.clients.docker_run import ContainerRunner
 from runners.clients.docker_sdk import Dial, EngineError, connect
+from runners.clients.docker_sweep import remove_run
 from runners.clients.docker_volumes import Volumes
+from runners.clients.docker_workspace import OpenRoot, WorkspaceFiles, opener
 from runners.model.cancellation import Cancellation
-from runners.model.errors import RunnerError, SystemFault, Unavailable
+from runners.model.errors import RunnerError, Unavailable
 from runners.model.plan import Network, Volume
 from runners.model.record import PushedImage
-from runners.sandbox import ContainerRequest, Output
+from runners.sandbox import BuildRequest, BuildResult, ContainerRequest, Output
+
+if TYPE_CHECKING:
+    from runners.clients.docker_build import Builder
 
 PULL_ATTEMPTS = 3
 
@@ -33,20 +38,28 @@ class DockerSandbox:
         dial: Returns fresh connections to the engine.
         names: How things are called and labelled on the engine.
         isolation: Name of the level the backend really gives.
+        workspace: The workspace's directory on this machine, or a function
+            that opens it, so that builds can read it; None if it is out of
+            reach.
         logins: Registry host → (user name, password).
+        secrets: The plan's secrets, for builds that mount them.
+        ssh: SSH agents the run may use, id → socket.
         policy: What steps may have beyond the default.
         disposable: True if the engine goes with the sandbox, so that nothing
             in it need be removed.
         on_close: Destroys the engine; called once, last.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run is made of, by keyword
         self,
         dial: Dial,
         *,
         names: Names,
         isolation: str,
+        workspace: Path | OpenRoot | None = None,
         logins: Mapping[str, tuple[str, str]] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        ssh: Mapping[str, str] | None = None,
         policy: Policy | None = None,
         disposable: bool = True,
         on_close: Callable[[], None] = lambda: None,
@@ -61,7 +74,15 @@ class DockerSandbox:
         self._closed = False
         self._networks: dict[str, str] = {}
         self._volumes = Volumes(self._client, names)
-        self._images = Images(self._client, logins or {})
+        self._images = Images(self._client, dict(logins or {}))
+        if isinstance(workspace, Path):
+            workspace = opener(workspace)
+        self._dial = dial
+        self._files = None if workspace is None else WorkspaceFiles(workspace)
+        self._logins = dict(logins or {})
+        self._secrets = dict(secrets or {})
+        self._ssh = dict(ssh or {})
+        self._builder: Builder | None = None
         self._containers = ContainerRunner(self._client, self._body, self._pull, names.of)
 
     @property
@@ -108,6 +129,13 @@ class DockerSandbox:
         """See Sandbox."""
         return self._containers.run(request, output, cancel)
 
+    def build(self, request: BuildRequest, output: Output, cancel: Cancellation) -> BuildResult:
+        """See Sandbox."""
+        try:
+            return self._get_builder().build(request, output, cancel)
+        finally:
+            self._containers.images_changed()
+
     def push(self, reference: str, output: Output, cancel: Cancellation) -> PushedImage:
         """See Sandbox."""
         return self._images.push(reference, output, cancel)
@@ -119,14 +147,30 @@ class DockerSandbox:
                 return
             self._closed = True
         with suppress(RunnerError):
-            if not self._disposable:
-                self._remove_running()
+            if self._builder is not None:
+                self._builder.close()
             self._containers.close(disposable=self._disposable)
             if not self._disposable:
-                self._volumes.close()
-                self._remove_networks(self._networks.values())
+                # By label: detached and kept containers, networks, volumes.
+                remove_run(self._client, self._names.run_id)
         self._client.close()
         self._on_close()
+
+    def _get_builder(self) -> Builder:
+        # grpc takes a while to import; a run without builds goes without.
+        from runners.clients.docker_build import Builder
+
+        with self._lock:
+            if self._builder is None:
+                self._builder = Builder(
+                    self._dial,
+                    files=self._files,
+                    logins=self._logins,
+                    secrets=self._secrets,
+                    ssh=self._ssh,
+                    host_network=self._policy.host_network,
+                )
+            return self._builder
 
     def _body(self, request: ContainerRequest) -> dict[str, Any]:
         return container_body(request, self._names, self._volumes.known, self._policy)
@@ -144,25 +188,3 @@ class DockerSandbox:
                 text = f"{error.message}; trying again ({left} left)\n"
                 output.write("stderr", text.encode())
         self._containers.images_changed()
-
-    def _remove_running(self) -> None:
-        """Remove every container of the run, detached and kept ones too."""
-        answer = self._client.call(
-            "GET",
-            "/containers/json",
-            "listing the run's containers",
-            params={"all": "1", "filters": self._label_filter()},
-        )
-        for container in answer or []:
-            identity = str(container.get("Id", ""))
-            if identity.isalnum():
-                self._containers.remove(identity)
-
-    def _label_filter(self) -> str:
-        (label,) = (f"{key}={value}" for key, value in self._names.labels.items())
-        return f'{{"label":["{label}"]}}'
-
-    def _remove_networks(self, networks: Iterable[str]) -> None:
-        for network in networks:
-            with suppress(SystemFault):
-                self._client.call("DELETE", f"/networks/{quote(network)}", "removing a network")

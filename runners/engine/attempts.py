@@ -26,7 +26,6 @@ from runners.model.errors import (
     Denied,
     InvalidInput,
     RunnerError,
-    RunnerLost,
     RunTimedOut,
     StepFailed,
     StepTimedOut,
@@ -197,9 +196,7 @@ def status_of(error: RunnerError) -> StepStatus:
         return StepStatus.STOPPED
     if isinstance(error, Canceled):
         return StepStatus.CANCELED
-    if isinstance(error, SystemFault) and not isinstance(error, Unavailable):
-        return StepStatus.ERROR
-    return StepStatus.ERROR if isinstance(error, RunnerLost) else StepStatus.FAILED
+    return StepStatus.ERROR if isinstance(error, SystemFault) else StepStatus.FAILED
 
 
 class StepsStopped(Canceled):
