@@ -21,7 +21,7 @@ def command(file: str, **parameters: Any) -> int:
     mistakes in what it says are for `tasks lint`.
     """
     from tasks_service.plans.views.diagnostics import as_text
-    from tasks_service.plans.views.masking import mask_text
+    from tasks_service.plans.masking import mask_text
 
     compiled = compile_file(file, parameters)
     if compiled.render_failed:

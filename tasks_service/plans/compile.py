@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runners.model.plan import Plan, PlannedStep, Position
@@ -26,6 +26,7 @@ from tasks_service.plans.aliases import (
 )
 from tasks_service.plans.checks import TaskCheck
 from tasks_service.plans.graph import step_ids, step_needs
+from tasks_service.plans.masking import MASK, mask_text
 from tasks_service.plans.model import StepItem, TaskFile
 from tasks_service.plans.planning import StepPlanner, plan_networks
 from tasks_service.plans.source import Reporter, SourceText
@@ -45,9 +46,6 @@ from tasks_service.plans.yaml_nodes import YamlProblem, parse_yaml
 
 MAX_BYTES = 256 * 1024
 """Largest task file, and largest rendered text."""
-
-MASK = "***"
-"""Stands for every secret in what is shown, and for one not resolved."""
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -99,7 +97,7 @@ class Compiled:
     """
 
     file: str
-    plan: Plan | None
+    plan: Plan | None = field(repr=False)
     problems: tuple[Problem, ...]
     rendered: str = field(default="", repr=False)
     task: TaskFile | None = field(default=None, repr=False)
@@ -253,6 +251,16 @@ class _Compilation:
         if self._reporter.failed:
             plan = None
         mask = (*self._values.mask, *(v for v in self._secrets.values() if v and v != MASK))
+        if mask:
+            # A message may quote what a template put in.
+            problems = tuple(
+                replace(
+                    problem,
+                    message=mask_text(problem.message, mask),
+                    suggestion=mask_text(problem.suggestion, mask),
+                )
+                for problem in problems
+            )
         return Compiled(
             self._source.file, plan, problems, rendered, task, mask, self._render_failed
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from runners.model.plan import WORKSPACE, Network, PlannedStep, Position, VolumeMount
 from tasks_service.plans.model import StepItem, TaskFile
+from tasks_service.plans.scalars import is_null
 
 DEFAULT_TIMEOUT = 600
 DEFAULT_RETRY_DELAY = 5
@@ -128,4 +129,4 @@ class StepPlanner:
 
 def _written(step: StepItem, name: str) -> bool:
     node = step.nodes.get(name)
-    return node is not None and bool(node.value)
+    return node is not None and not is_null(node)

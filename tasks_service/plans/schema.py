@@ -184,7 +184,7 @@ def _step() -> dict[str, Any]:
     schema["properties"] = {**{key: _kind(key) for key in KINDS}, **schema["properties"]}
     schema["oneOf"] = [{"required": [key]} for key in KINDS]
     mounts = [item.name for item in SECTIONS["step"] if item.type == "mount"]
-    refusing = [key for key, kind in KINDS.items() if not kind.properties & set(mounts)]
+    refusing = [key for key, kind in KINDS.items() if "workingDirectory" not in kind.properties]
     if refusing:
         schema["not"] = {
             "anyOf": [{"required": [key, mount]} for key in refusing for mount in mounts]

@@ -110,8 +110,12 @@ def near_miss(word: str, known: Iterable[str]) -> str:
         return folded[word.lower()]
     if len(word) > _SHOWN:
         return ""
-    matches = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.72)
-    return folded[matches[0]] if matches else ""
+    low = word.lower()
+    for match in difflib.get_close_matches(low, folded, n=3, cutoff=0.6):
+        # Weaker likeness counts where the beginning is the same: retry, retries.
+        if match[:3] == low[:3] or difflib.SequenceMatcher(None, low, match).ratio() >= 0.72:
+            return folded[match]
+    return ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from runners.steps import KINDS
 from tasks_service.plans.checks import ID, Check, entries, has_name, head
 from tasks_service.plans.model import MAX_ID, StepItem
 from tasks_service.plans.source import did_you_mean, shown
+from tasks_service.plans.yaml_nodes import Node
 
 RESERVED_ID = "acb_root"
 _PORT = re.compile(
@@ -177,10 +178,18 @@ class StepCheck(Check):
             if name in {"retries", "repeat"}:
                 self._report("TF903", f"a {key} tries again by itself; {name} is ignored", node)
             elif name in {"volumeMounts", "volumeMount"}:
-                if not {"volumeMounts", "volumeMount"} & useful:
-                    self._report("TF533", f"a {key} step can't mount volumes", node)
+                self._mounts_without_use(key, useful, node)
             elif name not in {"id", "when"}:
                 self._report("TF534", f"{name} means nothing in a {key} step", node)
+
+    def _mounts_without_use(self, key: str, useful: frozenset[str], node: Node) -> None:
+        """Report mounts where nothing can be mounted (Y-055)."""
+        if "volumeMounts" in useful:
+            return
+        if "workingDirectory" in useful:
+            self._report("TF534", f"volumes can't be seen by what a {key} step runs", node)
+        else:
+            self._report("TF533", f"a {key} step can't mount volumes", node)
 
 
 def _is_port(pattern: re.Pattern[str], text: str) -> bool:

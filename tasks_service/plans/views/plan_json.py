@@ -11,9 +11,9 @@ from typing import Any
 
 from runners.model.plan import PlannedStep
 from tasks_service.plans.compile import Compiled
+from tasks_service.plans.masking import mask_data
 from tasks_service.plans.model import StepItem, TaskFile
 from tasks_service.plans.scalars import is_null
-from tasks_service.plans.views.masking import mask_data
 from tasks_service.plans.yaml_nodes import SCALAR
 
 # Planned attribute by YAML key, where a written property is shown as planned.

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from tasks_service.plans.compile import MASK
+MASK = "***"
+"""Stands for every secret in what is shown, and for one not resolved."""
 
 _SHORTEST = 3
 
