@@ -137,7 +137,7 @@ def compile_file(name: str, parameters: Mapping[str, Any]) -> Compiled:
 
 
 def _read(name: str) -> bytes:
-    from tasks_service.plans.compile import MAX_BYTES
+    from tasks_service.plans.decoding import MAX_BYTES
 
     if name == "-":
         return sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -161,7 +161,7 @@ def image_aliases(entries: tuple[str, ...]) -> dict[str, str]:
 def alias_reader(base: Path) -> Callable[[str], str]:
     """Return a reader of ``alias.src`` files below ``base``; it reads no URL."""
     from runners.model.errors import InvalidInput
-    from tasks_service.plans.compile import MAX_BYTES
+    from tasks_service.plans.decoding import MAX_BYTES
 
     def read(name: str) -> str:
         if name.lower().startswith(("http://", "https://")):

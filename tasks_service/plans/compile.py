@@ -8,7 +8,6 @@ comments, aliases, template, secrets, template again, YAML, checks, graph.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +24,7 @@ from tasks_service.plans.aliases import (
     split_block,
 )
 from tasks_service.plans.checks import TaskCheck
+from tasks_service.plans.decoding import MAX_BYTES, decode
 from tasks_service.plans.graph import step_ids, step_needs
 from tasks_service.plans.masking import MASK, mask_text
 from tasks_service.plans.model import StepItem, TaskFile
@@ -43,11 +43,6 @@ from tasks_service.plans.version import (
     without_comments,
 )
 from tasks_service.plans.yaml_nodes import YamlProblem, parse_yaml
-
-MAX_BYTES = 256 * 1024
-"""Largest task file, and largest rendered text."""
-
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +152,7 @@ def compile_task(  # noqa: PLR0913 - the one funnel; all but the text have defau
     Raises:
         RunnerError: only what ``resolve_secrets`` raises.
     """
-    decoded, problem = _decode(text, file)
+    decoded, problem = decode(text, file)
     if problem is not None:
         return Compiled(file, None, (problem,), render_failed=True)
     merged = merge_values(values, values_file, set_values, set_secrets)
@@ -168,45 +163,6 @@ def compile_task(  # noqa: PLR0913 - the one funnel; all but the text have defau
         options or CompileOptions(),
         resolve_secrets,
     ).run()
-
-
-def _decode(text: str | bytes, file: str) -> tuple[str, Problem | None]:
-    """Return the text, or why it can't be a task file."""
-
-    def refuse(code: str, message: str) -> tuple[str, Problem]:
-        return "", Problem(file, 1, 1, ERROR, code, message)
-
-    size = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
-    if size > MAX_BYTES:
-        return refuse("TF102", f"the file has {size} bytes; at most {MAX_BYTES} are allowed")
-    if isinstance(text, bytes):
-        if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return refuse("TF101", "the file is UTF-16; save it as UTF-8")
-        try:
-            text = text.decode()
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            return "", Problem(
-                file, line, 1, ERROR, "TF101", f"byte {error.start} of the file is not UTF-8"
-            )
-    if text.startswith("\ufeff"):
-        return refuse("TF101", "the file starts with a byte-order mark; save it without")
-    found = _FORBIDDEN.search(text)
-    surrogate = (
-        next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
-        if not (text.isascii())
-        else None
-    )
-    if surrogate is not None and (found is None or surrogate < found.start()):
-        return refuse("TF101", "the text holds half a character (a lone surrogate)")
-    if found:
-        source = SourceText(file, text)
-        line, column = source.position(found.start())
-        name = "NUL" if found[0] == "\0" else f"U+{ord(found[0]):04X}"
-        return "", Problem(
-            file, line, column, ERROR, "TF103", f"the character {name} is not allowed in a file"
-        )
-    return text, None
 
 
 class _Compilation:

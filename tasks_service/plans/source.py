@@ -20,6 +20,8 @@ from tasks_service.plans.codes import CODES
 # The breaks libyaml counts as the end of a line.
 _LINE_BREAK = re.compile("\r\n|[\n\r\u0085\u2028\u2029]")
 _SHOWN = 80
+_LIKE = 0.72
+_LIKE_AFTER_SAME_START = 0.6
 
 
 @dataclass(slots=True)
@@ -111,11 +113,13 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     if len(word) > _SHOWN:
         return ""
     low = word.lower()
-    for match in difflib.get_close_matches(low, folded, n=3, cutoff=0.6):
+    best = (0.0, 0, "")
+    for candidate in folded:
+        likeness = difflib.SequenceMatcher(None, low, candidate).ratio()
         # Weaker likeness counts where the beginning is the same: retry, retries.
-        if match[:3] == low[:3] or difflib.SequenceMatcher(None, low, match).ratio() >= 0.72:
-            return folded[match]
-    return ""
+        if likeness >= (_LIKE_AFTER_SAME_START if candidate[:3] == low[:3] else _LIKE):
+            best = max(best, (likeness, -len(candidate), candidate))
+    return folded[best[2]] if best[2] else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -65,8 +65,7 @@ def page() -> str:
         "",
         "<!-- Made by `python -m tests.conformance.page` of the tests; don't edit. -->",
         "",
-        (
-            "Every feature of the original task language, by the row of the reference that",
+        "Every feature of the original task language, by the row of the reference that",
         "describes it, and how this service stands to it. The tests named prove it.",
         "",
         "| verdict | rows |",
