@@ -1,7 +1,7 @@
 """The catalogue of problem codes; docs/lint/ has one page made from each entry.
 
 Codes are stable: they never change their meaning and are never used again.
-Step kinds have codes of their own (see CODES_OF_KINDS in codes_pages.py).
+The named ones at the end are those of step kinds, about the text of a step.
 """
 
 from __future__ import annotations
@@ -209,5 +209,31 @@ CODES: dict[str, Code] = {
         "value that nobody gives",
         "The template asks for a value that neither the values file nor `--set` has; it is close "
         "to one that is there.",
+    ),
+    # The text of a step, as its kind reads it.
+    "bad-image-reference": _error(
+        "impossible image name",
+        "An image is `[registry[:port]/]name[:tag][@digest]`, the name in lower case.",
+    ),
+    "bad-type": _error("wrong type", "`build` and `cmd` take text, `push` a list of images."),
+    "bad-value": _error("impossible option value", "The message names the option and its form."),
+    "dangling-backslash": _error(
+        "backslash at the end", "A backslash quotes the next character; there is none."
+    ),
+    "empty-step": _error("nothing to do", "The step names no image, context or command."),
+    "extra-word": _error(
+        "word too many", "A build has one context. Put options before it, and quote blanks."
+    ),
+    "missing-context": _error("no context", "A build needs a context, often `.`, as last word."),
+    "missing-image": _error(
+        "no image", "The first word of a `cmd` that is no option is its image."
+    ),
+    "shell-syntax": _error(
+        "text that wants a shell",
+        "Nothing gives the text to a shell. For pipes, redirections or several commands write "
+        "`image sh -c '…'`.",
+    ),
+    "unsupported-flag": _error(
+        "option that isn't supported", "The message says why, and what to do instead."
     ),
 }
