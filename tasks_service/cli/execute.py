@@ -30,7 +30,7 @@ from runners.model.record import RunResult, StepResult
 from runners.model.status import RunStatus, StepStatus
 from runners.sandbox import Sandbox
 from tasks_service.cli import exit_codes
-from tasks_service.cli.failures import print_error
+from tasks_service.cli.failures import print_error, print_runner_error
 from tasks_service.cli.interrupt import Interruptible
 from tasks_service.cli.logins import Login, find_logins
 from tasks_service.cli.options import RunOptions, machine_architecture, state_directory
@@ -159,7 +159,7 @@ def _print_end(run: _Run, error: RunnerError | None, options: RunOptions, stream
     if not quiet and result.steps:
         print_summary(result, streams)
     if error is not None:
-        print_error(error.message, hint=error.hint, detail=error.detail)
+        print_runner_error(error)
     elif result.error:
         tail = run.tail.of(result) if run.tail is not None else ""
         print_error(result.error, hint=result.hint, detail=error_detail(result) or tail)

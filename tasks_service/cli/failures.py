@@ -46,13 +46,23 @@ def report(error: BaseException, *, debug: bool) -> int:
     if debug and not isinstance(error, click.ClickException):
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, RunnerError):
-        print_error(error.message, hint=error.hint, detail=error.detail)
+        print_runner_error(error)
         return exit_codes.of_error(error)
     if isinstance(error, click.ClickException):
         _print_usage(error)
         return exit_codes.USAGE
     print_error(f"unexpected {type(error).__name__}: {_one_line(error)}", hint=REPORT_HINT)
     return exit_codes.FAULT
+
+
+def print_runner_error(error: RunnerError) -> None:
+    """Print an error of ours; every problem of a task file once, with its line."""
+    problems = getattr(error, "problems", ())
+    count = sum(problem.severity == "error" for problem in problems)
+    message = error.message
+    if count:
+        message = f"the task file cannot be run: {count} error{'s' if count > 1 else ''}"
+    print_error(message, hint=error.hint, detail=error.detail)
 
 
 def print_error(message: str, *, hint: str = "", detail: str = "") -> None:
