@@ -107,8 +107,8 @@ def test_an_invalid_task_file_is_exit_2_with_every_problem(tasks: Stage, tmp_pat
     code, out, err = tasks("run", ".", "-o", "json")
     assert code == 2
     assert err.startswith("Error: the task file cannot be run: 2 errors\n")
-    assert err.count("acb.yaml:2:") == 1
-    assert err.count("acb.yaml:4:") == 1
+    assert err.count("acb.yaml:3:") == 1
+    assert err.count("acb.yaml:4:5: error") == 1
     assert err.count("Error:") == 1
     record = json.loads(out)
     assert (record["status"], record["error"]["code"]) == ("Failed", "invalid_task_file")
