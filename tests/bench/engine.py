@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runners.backends.fake import FakeBackend
-from runners.backends.local import LocalBackend
-from runners.clients.docker_sdk import unix_dialer
-
 from runners.backends.base import SandboxRequest
 from runners.engine import execute_plan
 from runners.model.cancellation import Cancellation
@@ -49,6 +45,9 @@ def _drop(event: Event) -> None:
 
 def commands(place: Place) -> Iterator[Row]:
     """Ten ``cmd`` steps, in a row and in parallel: ours / a shell loop."""
+    from runners.backends.local import LocalBackend
+    from runners.clients.docker_sdk import unix_dialer
+
     backend = LocalBackend(unix_dialer(place.docker_host.removeprefix("unix://")))
     image = place.base_image
     place.peer(f"docker pull -q {image}")
@@ -81,6 +80,7 @@ def commands(place: Place) -> Iterator[Row]:
 
 def overhead(place: Place) -> Iterator[Row]:
     """1000 steps on the fake backend: milliseconds a step."""
+    from runners.backends.fake import FakeBackend
 
     def run(plan: Plan) -> float:
         sandbox = FakeBackend().open(SandboxRequest(run_id="bench"), Cancellation())
