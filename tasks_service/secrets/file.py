@@ -91,7 +91,7 @@ def _read(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SecretRefused(f"{shown(str(path))} is not a regular file")
-        with open(descriptor, "rb", closefd=False) as stream:  # noqa: PTH123 - a descriptor
+        with open(descriptor, "rb", closefd=False) as stream:
             data = stream.read(MAX_VALUE_BYTES + 3)
     except OSError as error:
         raise SecretUnavailable(
