@@ -52,6 +52,7 @@ from tasks_service.sources.settings import SourceSettings
 if TYPE_CHECKING:
     from tasks_service.plans.variables import RunVariables
 
+_SWEEP_S = 30
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LOOPBACK = re.compile(r"(?<![\w.\-])((?:localhost|127(?:\.\d{1,3}){3}|\[::1\]):\d{1,5})(?=/)")
@@ -319,14 +320,30 @@ class _Run:
     def _opened(
         self, backend: Backend, request: SandboxRequest, token: Cancellation
     ) -> Iterator[Sandbox]:
-        backend.sweep()
-        sandbox = backend.open(request, token)
-        with self._lock:
-            self._sandbox = sandbox
+        # What dead runs left goes meanwhile: a new run need not wait for it.
+        problems: list[str] = []
+        sweeper = threading.Thread(target=_sweep, args=(backend, problems), daemon=True)
+        sweeper.start()
         try:
-            yield sandbox
+            sandbox = backend.open(request, token)
+            with self._lock:
+                self._sandbox = sandbox
+            try:
+                yield sandbox
+            finally:
+                sandbox.close()
+                sweeper.join(_SWEEP_S)
+                for problem in problems:
+                    request.notice("warning", problem)
         finally:
-            sandbox.close()
+            sweeper.join(_SWEEP_S)
+
+
+def _sweep(backend: Backend, problems: list[str]) -> None:
+    try:
+        backend.sweep()
+    except RunnerError as error:
+        problems.append(f"what dead runs left could not be removed: {error.message}")
 
 
 def _masked(plan: Plan, source: Source, logins: tuple[Login, ...]) -> Plan:

@@ -8,7 +8,6 @@ whatever lock the work holds.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from runners.model.errors import Canceled
 
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DONE = b"\0"
 FORCE_S = 15.0
 """How long the work may take to end after the second signal."""
 
@@ -45,9 +45,6 @@ class Interruptible(Generic[T]):
         self._work = work
         self._told = on_cancel
         self._force = force
-        # put() of a SimpleQueue may interrupt a put() or get() of the same
-        # thread, which a handler needs; a lock or Event may not.
-        self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._outcome: list[T | BaseException] = []
         self._leave: threading.Timer | None = None
         self.cancel = Cancellation()
@@ -60,14 +57,22 @@ class Interruptible(Generic[T]):
         After three signals the process ends on the spot; what is left of the
         run is removed by the next start.
         """
-        before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
-        thread = threading.Thread(target=self._target, name="work", daemon=True)
+        # The kernel may give a signal to any thread, which does not wake the
+        # main one out of a lock. A byte in a pipe does, whoever writes it.
+        inbox, outbox = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(outbox, False)
+        wakeup = signal.set_wakeup_fd(outbox, warn_on_full_buffer=False)
+        before = {number: signal.signal(number, _heard) for number in _SIGNALS}
+        thread = threading.Thread(target=self._target, args=(outbox,), name="work", daemon=True)
         try:
             thread.start()
-            self._wait()
+            self._wait(inbox)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup)
+            os.close(inbox)
+            os.close(outbox)
             # The work has ended: nobody has to be left any more.
             if self._leave is not None:
                 self._leave.cancel()
@@ -76,29 +81,33 @@ class Interruptible(Generic[T]):
             raise outcome
         return outcome
 
-    def _heard(self, number: int, _frame: FrameType | None) -> None:
-        self._inbox.put(number)
-
-    def _target(self) -> None:
+    def _target(self, outbox: int) -> None:
         try:
             self._outcome.append(self._work(self.cancel))
         except BaseException as error:  # noqa: BLE001 - carried to the main thread
             self._outcome.append(error)
-        self._inbox.put(None)
+        os.write(outbox, _DONE)
 
-    def _wait(self) -> None:
+    def _wait(self, inbox: int) -> None:
         count = 0
-        while (number := self._inbox.get()) is not None:
-            count += 1
-            self.signal = self.signal or number
-            if count > 2:
-                os._exit(128 + self.signal)
-            self._told(count)
-            if count == 1:
-                name = signal.Signals(number).name
-                self.cancel.cancel(Canceled(f"canceled by {name}"))
-            else:
-                self._end_by_force()
+        while True:
+            for number in os.read(inbox, 64):
+                if number == _DONE[0]:
+                    return
+                if number in _SIGNALS:
+                    count += 1
+                    self._take(number, count)
+
+    def _take(self, number: int, count: int) -> None:
+        self.signal = self.signal or number
+        if count > 2:
+            os._exit(128 + self.signal)
+        self._told(count)
+        if count == 1:
+            name = signal.Signals(number).name
+            self.cancel.cancel(Canceled(f"canceled by {name}"))
+        else:
+            self._end_by_force()
 
     def _end_by_force(self) -> None:
         threading.Thread(target=self._force, name="force", daemon=True).start()
@@ -108,3 +117,7 @@ class Interruptible(Generic[T]):
         self._leave = threading.Timer(FORCE_S, os._exit, (code,))
         self._leave.daemon = True
         self._leave.start()
+
+
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: the byte in the pipe tells; a handler must be there for it."""

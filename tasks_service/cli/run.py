@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tasks_service.cli.options import parse_run_options, run_options
 if TYPE_CHECKING:
     from runners.model.cancellation import Cancellation
     from tasks_service.cli.execute import Compiled
+    from tasks_service.plans.compile import SecretRequest, SecretResolver
     from tasks_service.plans.variables import RunVariables
     from tasks_service.sources.open import Source
 
@@ -84,7 +86,6 @@ class _Task:
         from tasks_service.cli.execute import Compiled
         from tasks_service.cli.inputs import alias_reader, read_input, read_task_file
         from tasks_service.plans.compile import CompileOptions, compile_task
-        from tasks_service.secrets import resolver
         from tasks_service.sources.settings import allows_http
 
         parameters = self._parameters
@@ -105,10 +106,8 @@ class _Task:
                 alias_reader=alias_reader(source, allow_http=allows_http(os.environ))
             ),
             # A file that somebody else wrote must not choose what to read here.
-            resolve_secrets=resolver(
-                os.environ,
-                allow_local=not source.remote or parameters["file"] == "-",
-                cancel=cancel,
+            resolve_secrets=_late_resolver(
+                allow_local=not source.remote or parameters["file"] == "-", cancel=cancel
             ),
         )
         plan = done.require_plan()
@@ -126,6 +125,17 @@ class _Task:
             "    disableWorkingDirectoryOverride: true\n"
             f"    timeout: {self._timeout_s}\n"
         ).encode()
+
+
+def _late_resolver(*, allow_local: bool, cancel: Cancellation) -> SecretResolver:
+    """Return a resolver that loads the providers only for a file that has secrets."""
+
+    def resolve(requests: Sequence[SecretRequest]) -> Mapping[str, str]:
+        from tasks_service.secrets import resolver
+
+        return resolver(os.environ, allow_local=allow_local, cancel=cancel)(requests)
+
+    return resolve
 
 
 def _secret(entry: str) -> str:
