@@ -22,7 +22,7 @@ from runners.backends.dind.config import DindConfig
 from runners.backends.dind.engine_api import EngineApi
 from runners.backends.dind.runner import Runner
 from runners.model.cancellation import Cancellation
-from runners.model.errors import SystemFault
+from runners.model.errors import RunnerError, SystemFault
 
 METADATA = "169.254.169.254:80"
 _SCRIPT = (Path(__file__).parent / "probe.sh").read_text
@@ -56,14 +56,36 @@ class Verdict:
     detail: str
 
 
-def probe(
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a fresh runner told.
+
+    Attributes:
+        verdicts: Everything that was tried, in the runner and nested.
+        timings: Seconds each part of the start took.
+        engine: Version of the engine inside.
+        buildkit: Version of the builder inside, empty if it does not tell.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    timings: dict[str, float]
+    engine: str
+    buildkit: str
+
+    @property
+    def accepted(self) -> tuple[Verdict, ...]:
+        """The ways out that are open."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.refused)
+
+
+def examine(
     config: DindConfig, cancel: Cancellation, addresses: tuple[str, ...] = ()
-) -> list[Verdict]:
-    """Start a runner, try everything in it, destroy it; return all verdicts.
+) -> Examination:
+    """Start a runner, try everything in it, destroy it.
 
     Args:
         config: How the runner is started; its level is what is tried.
-        cancel: Ends the probe early.
+        cancel: Ends the examination early.
         addresses: Further ``address:port`` that must not answer.
 
     Raises:
@@ -75,6 +97,7 @@ def probe(
     chosen = levels.level(config.level)
     outer.require(found, chosen)
     runner = Runner(config, found, chosen)
+    forget = cancel.on_cancel(runner.destroy)
     try:
         runner.boot(SandboxRequest("probe"))
         runner.await_engine(cancel)
@@ -84,9 +107,22 @@ def probe(
             said = execute(found.api, runner.container, ["bash", "-c", _SCRIPT(), *arguments])
             verdicts = parse("runner", said)
             verdicts += parse("nested", _nested(found.api, runner, targets))
+        version = str(runner.engine.get("/version")["Version"])
+        return Examination(tuple(verdicts), runner.timings, version, _buildkit(runner))
     finally:
+        forget()
         runner.destroy()
-    return verdicts
+
+
+def _buildkit(runner: Runner) -> str:
+    from runners.clients.buildkit.client import BuildKitClient
+    from runners.clients.buildkit.transport import EngineTransport
+
+    with suppress(RunnerError), BuildKitClient(EngineTransport(runner.dialer)) as client:
+        version = client.version()
+        # Distributions build it without its version.
+        return "" if version.startswith("v0.0.0") else version
+    return ""
 
 
 def execute(api: EngineApi, container: str, command: list[str], limit: int = _MOST) -> bytes:

@@ -24,7 +24,7 @@ from runners.backends.dind import cgroups, disk, firewall, levels, places, pump
 from runners.backends.dind.bridge import uplink_mtu
 from runners.backends.dind.config import DindConfig
 from runners.backends.dind.dialer import ExecDialer, NotTheRunner, ProcRootDialer
-from runners.backends.dind.engine_api import EngineApi
+from runners.backends.dind.engine_api import EngineApi, NotFound
 from runners.backends.dind.outer import Outer
 from runners.backends.dind.owner import labels
 from runners.backends.dind.teardown import remove_container, remove_network, remove_run_directory
@@ -263,7 +263,12 @@ class Runner:
         }
         # By name first: if we are stopped before the answer, it is removed all the same.
         self._parts.container = self.name
-        made = self._outer.api.post("/containers/create", body, {"name": self.name})
+        try:
+            made = self._outer.api.post("/containers/create", body, {"name": self.name})
+        except NotFound as exc:
+            raise Unavailable(
+                f"the runner can't be made: {exc.message}", hint="`make setup` builds its image"
+            ) from exc
         self._parts.container = made["Id"]
 
     def _data_mount(self, request: SandboxRequest) -> dict[str, Any]:
