@@ -44,7 +44,7 @@ from tasks_service.cli.output import (
     error_detail,
 )
 from tasks_service.cli.summary import print_record, print_summary
-from tasks_service.cli.terminal import is_terminal
+from tasks_service.cli.terminal import SHOW_CURSOR, is_terminal
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.open import Source, open_source
 from tasks_service.sources.settings import SourceSettings
@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from tasks_service.plans.variables import RunVariables
 
 _SWEEP_S = 30
+_CANCELING = (
+    "Canceling: stopping the steps and removing the runner (again to force)",
+    "Forcing: the runner is removed at once (again to leave it)",
+)
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LOOPBACK = re.compile(r"(?<![\w.\-])((?:localhost|127(?:\.\d{1,3}){3}|\[::1\]):\d{1,5})(?=/)")
@@ -96,12 +100,13 @@ def execute(job: Job, options: RunOptions) -> int:
     error: RunnerError | None = None
 
     def say(count: int) -> None:
-        text = (
-            "Canceling: stopping the steps and removing the runner (again to force)"
-            if count == 1
-            else "Forcing: the runner is removed at once"
-        )
-        view(Notice(datetime.now(UTC), text, "warning"))
+        if count > len(_CANCELING):
+            if is_terminal(streams.err):
+                # The live view will not get to show the cursor again.
+                streams.err.write(SHOW_CURSOR)
+                streams.err.flush()
+            return
+        view(Notice(datetime.now(UTC), _CANCELING[count - 1], "warning"))
 
     work = Interruptible(lambda cancel: run.perform(view, cancel), on_cancel=say, force=run.force)
     with view:

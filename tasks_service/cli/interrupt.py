@@ -30,7 +30,7 @@ class Interruptible(Generic[T]):
     Args:
         work: Called in a thread, with the token that signals cancel.
         on_cancel: Told the number of the signal, 1 for the first, in the
-            main thread; prints what happens.
+            main thread; prints what happens. At 3 the process ends next.
         force: Called in the main thread at the second signal: ends the
             work's runner at once.
     """
@@ -100,9 +100,9 @@ class Interruptible(Generic[T]):
 
     def _take(self, number: int, count: int) -> None:
         self.signal = self.signal or number
+        self._told(count)
         if count > 2:
             os._exit(128 + self.signal)
-        self._told(count)
         if count == 1:
             name = signal.Signals(number).name
             self.cancel.cancel(Canceled(f"canceled by {name}"))

@@ -24,6 +24,7 @@ _SGR = re.compile(r"[0-9;:]*")
 # C0 but tab and newline, DEL, C1, and the marks that reverse reading order.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 RESET = "\x1b[0m"
+SHOW_CURSOR = "\x1b[?25h\n"
 
 
 def clean_line(text: str, *, colour: bool) -> str:

@@ -212,6 +212,15 @@ def test_an_unknown_backend_is_named(tasks: Stage) -> None:
     assert "there is no backend 'nope'" in err
 
 
+def test_the_live_view_ends_in_the_same_summary(tasks: Stage) -> None:
+    tasks.script(lambda request, _: Scripted(output=(("stdout", b"[b]out\n"),), delay_s=0.15))
+    code, out, err = tasks("run", ".", "--progress", "tty", "--id", "r1")
+    assert code == 0
+    assert "first | [b]out\n" in out
+    assert "Run r1  2 of 2 steps" in out
+    assert "Run r1 succeeded after" in err
+
+
 @pytest.fixture
 def dockerfile(tmp_path: Path) -> Path:
     path = tmp_path / "app" / "Dockerfile"
