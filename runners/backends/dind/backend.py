@@ -107,6 +107,8 @@ class DindBackend:
             runner.dialer,
             names=Names(request.run_id, workspace_volume=request.shared_volume),
             isolation=self._config.level,
+            workspace=_workspace(runner, request),
+            secrets=request.secrets,
             logins={login.registry: (login.username, login.password) for login in request.logins},
             on_close=_closing(runner, relays),
         )
@@ -150,6 +152,7 @@ def _upload(runner: Runner, found: Outer, source: Path, cancel: Cancellation) ->
     runner.timings["upload"] = time.monotonic() - began
 
 
-def workspace_root(runner: Runner) -> Path | None:
-    """Return where the workspace is on this machine; None if out of reach."""
-    return runner.on_disk(levels.WORKSPACE)
+def _workspace(runner: Runner, request: SandboxRequest) -> Path | Callable[[], int] | None:
+    if not request.needs_workspace and request.source is not None:
+        return request.source
+    return runner.open_workspace if isinstance(runner.dialer, ProcRootDialer) else None

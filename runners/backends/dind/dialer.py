@@ -21,18 +21,11 @@ from pathlib import Path
 
 from runners.backends.dind import pump
 from runners.backends.dind.engine_api import EngineApi
-from runners.backends.dind.syscalls import (
-    RESOLVE_IN_ROOT,
-    RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS,
-    openat2,
-)
+from runners.backends.dind.syscalls import STRICT, openat2
 from runners.model.errors import RunnerError
 
 SOCKET = "run/docker.sock"
 RELAY = ("socat", "-t", "3600", "STDIO", f"UNIX-CONNECT:/{SOCKET}")
-
-_STRICT = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 
 
 class NotTheRunner(ConnectionError):
@@ -101,7 +94,7 @@ class ProcRootDialer:
     def _open(self) -> int:
         root = self.root()
         try:
-            return openat2(root, self._path, os.O_PATH | os.O_NOFOLLOW, resolve=_STRICT)
+            return openat2(root, self._path, os.O_PATH | os.O_NOFOLLOW, resolve=STRICT)
         except OSError as exc:
             if exc.errno in (40, 18):  # ELOOP, EXDEV: a link stands in the way
                 raise NotTheRunner(f"/{self._path} in the runner is a link") from exc

@@ -9,6 +9,7 @@ before that.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 import threading
@@ -27,6 +28,7 @@ from runners.backends.dind.dialer import ExecDialer, NotTheRunner, ProcRootDiale
 from runners.backends.dind.engine_api import EngineApi, NotFound
 from runners.backends.dind.outer import Outer
 from runners.backends.dind.owner import labels
+from runners.backends.dind.syscalls import STRICT, openat2
 from runners.backends.dind.teardown import remove_container, remove_network, remove_run_directory
 from runners.model.cancellation import Cancellation
 from runners.model.errors import RunnerLost, Unavailable
@@ -158,11 +160,28 @@ class Runner:
         hit = cgroups.limits_hit(self._parts.cgroups)
         return f"the run reached its limit of {' and '.join(hit)}" if hit else ""
 
-    def on_disk(self, place: str) -> Path | None:
-        """Return where a path of the data disk is on this machine, None if out of reach."""
-        if self._parts.disk is None:
-            return None
-        return self._parts.disk.point / Path(place).relative_to(levels.DISK)
+    def open_workspace(self) -> int:
+        """Return a descriptor of the workspace's directory, to be closed by the caller.
+
+        Raises:
+            RunnerLost: it is not there any more, or a link was put in its place.
+        """
+        try:
+            if self._parts.disk is not None:
+                root = os.open(self._parts.disk.point, os.O_PATH | os.O_CLOEXEC)
+                place = str(Path(levels.WORKSPACE).relative_to(levels.DISK))
+            elif isinstance(self._dialer, ProcRootDialer):
+                root, place = self._dialer.root(), levels.WORKSPACE
+            else:
+                raise RunnerLost("the runner's workspace is on another machine")
+            try:
+                # The directory itself may have been replaced by code of the run.
+                flags = os.O_RDONLY | os.O_DIRECTORY
+                return openat2(root, place, flags, resolve=STRICT)
+            finally:
+                os.close(root)
+        except OSError as exc:
+            raise RunnerLost(f"the runner's workspace can't be opened: {exc.strerror}") from exc
 
     def destroy(self) -> None:
         """Remove all parts. Idempotent; never raises; about a third of a second."""
