@@ -47,6 +47,7 @@ class Interruptible(Generic[T]):
         self._force = force
         self._outcome: list[T | BaseException] = []
         self._leave: threading.Timer | None = None
+        self._forcer: threading.Thread | None = None
         self.cancel = Cancellation()
         self.signal: int | None = None
         """The first signal that came, or None."""
@@ -73,7 +74,11 @@ class Interruptible(Generic[T]):
             signal.set_wakeup_fd(wakeup)
             os.close(inbox)
             os.close(outbox)
-            # The work has ended: nobody has to be left any more.
+            # The work may have ended because another thread destroys its
+            # runner: that must come to its end, too.
+            if self._forcer is not None:
+                self._forcer.join(FORCE_S)
+            # Nobody has to be left any more.
             if self._leave is not None:
                 self._leave.cancel()
         outcome = self._outcome[0]
@@ -110,7 +115,8 @@ class Interruptible(Generic[T]):
             self._end_by_force()
 
     def _end_by_force(self) -> None:
-        threading.Thread(target=self._force, name="force", daemon=True).start()
+        self._forcer = threading.Thread(target=self._force, name="force", daemon=True)
+        self._forcer.start()
         # The work notices that its runner is gone; if it does not, leaving is
         # better than hanging: the next start sweeps.
         code = 128 + (self.signal or signal.SIGINT)

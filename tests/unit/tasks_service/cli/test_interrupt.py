@@ -58,6 +58,27 @@ def test_the_second_signal_forces() -> None:
     assert work.signal == signal.SIGINT
 
 
+def test_what_the_second_signal_began_is_waited_for() -> None:
+    began, done = threading.Event(), threading.Event()
+
+    def force() -> None:
+        began.set()
+        work_ended.wait(30)
+        done.set()
+
+    work_ended = threading.Event()
+
+    def work(cancel: Cancellation) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        cancel.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+        began.wait(30)
+        work_ended.set()
+
+    interruptible(work, force).run()
+    assert done.is_set()
+
+
 def test_the_handlers_of_before_come_back() -> None:
     before = signal.getsignal(signal.SIGINT)
     interruptible(lambda _: None).run()
