@@ -102,7 +102,16 @@ def translate(
         )
     if not facts.sources and (source := dockerfile()) is not None:
         _locate(facts, source)
-    for rule in (_full_disk, _run, _syntax, _base_image, _missing_file, _pushing, _request):
+    for rule in (
+        _full_disk,
+        _run,
+        _remote_context,
+        _syntax,
+        _base_image,
+        _missing_file,
+        _pushing,
+        _request,
+    ):
         if rule is _pushing and not pushing:
             continue
         if (error := rule(facts)) is not None:
@@ -207,6 +216,20 @@ def _run(facts: _Facts) -> RunnerError | None:
         f"{_where(facts)}The build step {name!r} failed with exit code {facts.exit_code}.",
         exit_code=facts.exit_code,
         detail=_detail(facts, command[1]),
+    )
+
+
+def _remote_context(facts: _Facts) -> RunnerError | None:
+    text = facts.text
+    if "failed to load cache key" not in text:
+        return None
+    if not any(part in text for part in ("failed to read dockerfile", "downloaded context")):
+        return None
+    url = re.search(r"(?:https?|git|ssh)://[^\s\"]+", text)
+    cause = text.partition("failed to load cache key: ")[2].strip()
+    return StepFailed(
+        f"The build context {url[0].rstrip(':') if url else ''} cannot be fetched: {cause}.",
+        hint="The engine fetches it itself: check the address, its network and its Git.",
     )
 
 

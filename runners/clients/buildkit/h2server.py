@@ -81,8 +81,9 @@ class ServerStream:
             CallAborted: the daemon reset the call or the connection ended.
         """
         with self._server.lock:
-            self._check()
             chunks, self._inbox = self._inbox, []
+            if not chunks:
+                self._check()
         return self._split(chunks)
 
     def receive(self) -> list[bytes] | None:
@@ -95,8 +96,11 @@ class ServerStream:
             with self._server.lock:
                 while not self._inbox and not self._ended and not self._reset:
                     self._server.changed.wait()
-                self._check()
+                # What arrived before a reset counts: a daemon that has all it wants
+                # says so and resets the call in one breath.
                 chunks, self._inbox = self._inbox, []
+                if not chunks:
+                    self._check()
                 ended = self._ended
             messages = self._split(chunks)
             if messages or ended:
@@ -154,6 +158,7 @@ class SessionServer:
         self.changed = threading.Condition(self.lock)
         self._streams: dict[int, ServerStream] = {}
         self._out: deque[bytes | memoryview] = deque()
+        self._checks: deque[int] = deque()
         self._flushing = False
         self._closed = False
         self._connection_credit = 0
@@ -263,6 +268,7 @@ class SessionServer:
             events = self._h2.receive_data(data)
             for event in events:
                 self._handle(event)
+            self._answer_checks()
             self._queue_control()
             self.changed.notify_all()
         self._flush()
@@ -287,8 +293,7 @@ class SessionServer:
         path = stream.path
         if path == _HEALTH:
             self._answer(stream)
-            self._h2.send_data(event.stream_id, _SERVING)
-            self._trailers(event.stream_id, OK, "")
+            self._checks.append(event.stream_id)
             return
         self._streams[event.stream_id] = stream
         handler = self._handlers.get(path, _unimplemented)
@@ -297,6 +302,20 @@ class SessionServer:
         )
         self._threads.add(thread)
         thread.start()
+
+    def _answer_checks(self) -> None:
+        # Bulk data may have used up the connection's window: then the answer goes out
+        # with the next bytes the daemon allows, before any other sender gets them.
+        while self._checks:
+            number = self._checks[0]
+            with contextlib.suppress(
+                h2.exceptions.NoSuchStreamError, h2.exceptions.StreamClosedError
+            ):
+                if self._h2.local_flow_control_window(number) < len(_SERVING):
+                    return
+                self._h2.send_data(number, _SERVING)
+                self._trailers(number, OK, "")
+            self._checks.popleft()
 
     def _serve(self, stream: ServerStream, handler: Handler) -> None:
         status, text = OK, ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +34,7 @@ from runners.model.errors import InvalidInput, SystemFault
 _PACKET = fsutil_pb2.Packet
 _FIN = frame(_PACKET(type=_PACKET.PACKET_FIN).SerializeToString())
 _ARCHIVES = ("tar", "oci", "docker")
+_GRACE_S = 60.0
 
 
 class Receiver(Protocol):
@@ -43,7 +45,7 @@ class Receiver(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise SystemFault if the daemon was content but nothing whole arrived."""
+        """Wait for the last bytes; raise SystemFault if nothing whole arrived."""
         ...
 
     def close(self) -> None:
@@ -78,6 +80,7 @@ class ArchiveReceiver:
     def __init__(self, destination: Path) -> None:
         self._destination = destination
         self._partial = destination.with_name(f"{destination.name}.partial")
+        self._ended = threading.Event()
         self._done = False
         try:
             self._partial.touch()
@@ -94,10 +97,14 @@ class ArchiveReceiver:
             self._partial.replace(self._destination)
         except OSError as error:
             raise RpcFailure(UNKNOWN, f"cannot write {self._destination}: {error}") from error
-        self._done = True
+        else:
+            self._done = True
+        finally:
+            self._ended.set()
 
     def check(self) -> None:
         """See Receiver."""
+        self._ended.wait(_GRACE_S)
         if not self._done:
             raise SystemFault(f"The engine sent no whole archive for {self._destination}.")
 
@@ -111,6 +118,7 @@ class DirectoryReceiver:
 
     def __init__(self, destination: Path) -> None:
         self._destination = destination
+        self._ended = threading.Event()
         self._done = False
         try:
             destination.mkdir(parents=True, exist_ok=True)
@@ -124,12 +132,15 @@ class DirectoryReceiver:
             _Directory(stream, root).run()
         except OSError as error:
             raise RpcFailure(UNKNOWN, f"cannot write the result: {error}") from error
+        else:
+            self._done = True
         finally:
             os.close(root)
-        self._done = True
+            self._ended.set()
 
     def check(self) -> None:
         """See Receiver."""
+        self._ended.wait(_GRACE_S)
         if not self._done:
             raise SystemFault(f"The engine sent no whole result for {self._destination}.")
 

@@ -81,9 +81,10 @@ class Build:
             try:
                 request.Session = session.id
                 response = self._solve(request)
+                # The daemon may be done with a result before we have written the last of it.
+                attachments.check()
             finally:
                 session.close()
-            attachments.check()
         finally:
             attachments.close()
         return self._result(response, attachments)
