@@ -26,7 +26,8 @@ def forms(secret: str) -> set[str]:
     on what stands before and after.
     """
     data = secret.encode()
-    found = {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)}
+    found = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    found |= {quote(secret, safe=""), quote(secret), quote_plus(secret)}
     found |= {data.hex(), data.hex().upper()}
     for offset in range(3):
         text = base64.b64encode(b"\0" * offset + data).decode()

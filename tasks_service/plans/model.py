@@ -126,7 +126,7 @@ TASK = (
 STEP = (
     Property("id", "id", "string",
              "Name of the step: container name, host name on the network, name in `when`.",
-             "acb_step_<n>, n counted from 0", rows=("Y-200",), pattern=STEP_ID_PATTERN),
+             "`acb_step_<n>`, n counted from 0", rows=("Y-200",), pattern=STEP_ID_PATTERN),
     Property("when", "when", "strings",
              "Ids of earlier steps that must have succeeded, or `-` to start at once. Without it "
              "a step waits for the one right above.", rows=("Y-201", "W-01", "W-02", "W-03")),

@@ -9,6 +9,7 @@ least as a warning; what the parser calls an error of form, the schema refuses
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from runners.steps import KINDS
 from tasks_service.plans.checks import SECRET_SCHEMES
 from tasks_service.plans.explain import KIND_TEXTS
-from tasks_service.plans.model import MAX_ID, SECTIONS, Property
+from tasks_service.plans.model import MAX_ID, SECTIONS, STEP_ID_PATTERN, Property
 
 PATH = "schemas/task.schema.json"
 SCHEMA_ID = "urn:tasks-service:task.schema.json"
@@ -56,11 +57,15 @@ def _string(item: Property) -> dict[str, Any]:
         return {"type": "string", "pattern": schemes + ":"}
     if item.pattern:
         optional = "" if item.required else "|"
+        # A number counts as the text that was written, so dots must be allowed.
+        number = "number" if re.fullmatch(item.pattern, "1.5") else "integer"
         schema: dict[str, Any] = {
-            "type": ["string", "integer", "boolean"] + ([] if item.required else ["null"]),
+            "type": ["string", number, "boolean"] + ([] if item.required else ["null"]),
             "pattern": f"^({optional}{item.pattern})$",
         }
-        if item.name == "id":
+        if not re.fullmatch(item.pattern, "-1"):
+            schema["minimum"] = 0
+        if item.pattern == STEP_ID_PATTERN:
             schema["maxLength"] = MAX_ID
         return schema
     if item.name == "mountPath":

@@ -20,6 +20,7 @@ from tasks_service.plans.codes import CODES
 # The breaks libyaml counts as the end of a line.
 _LINE_BREAK = re.compile("\r\n|[\n\r\u0085\u2028\u2029]")
 _SHOWN = 80
+_LONGEST = 240
 _LIKE = 0.72
 _LIKE_AFTER_SAME_START = 0.6
 
@@ -199,6 +200,8 @@ class Reporter:
             # The text at fault isn't one stretch of the user's file.
             width = _word_width(text, column)
         severity = WARNING if severity == WARNING else ERROR
+        if len(message) > _LONGEST:
+            message = message[: _LONGEST - 1] + "…"
         problem = Problem(
             self.source.file, line, column, severity, code, message, text, width, suggestion
         )

@@ -148,8 +148,13 @@ BOMBS = [
     "{{ $d := dict }}{{ $_ := set $d \"s\" $d }}{{ $d }}",
     "{{ $a := dict }}{{ $b := dict \"a\" $a }}{{ $_ := set $a \"b\" $b }}{{ toJson $a }}",
     "{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}",
-    "{{ define \"a\" }}{{ template \"b\" }}{{ end }}{{ define \"b\" }}{{ template \"a\" }}{{ end }}"
-    "{{ template \"a\" }}",
+    "".join(
+        (
+            '{{ define "a" }}{{ template "b" }}{{ end }}',
+            '{{ define "b" }}{{ template "a" }}{{ end }}',
+            '{{ template "a" }}',
+        )
+    ),
     "".join(
         f"{{{{ define \"a{i}\" }}}}{{{{ template \"a{i + 1}\" }}}}{{{{ template \"a{i + 1}\" }}}}"
         "{{ end }}"
