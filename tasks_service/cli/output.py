@@ -170,7 +170,7 @@ class PlainView(QuietView):
         self._logs = logs
         self._width = 0
         self._started: dict[str, StepStarted] = {}
-        self._vertices: dict[tuple[str, str], str] = {}
+        self._told: set[tuple[str, str, str]] = set()
 
     def begin(self, run_id: str, steps: Sequence[PlannedStep]) -> None:
         """Align the prefixes to the longest id, within reason."""
@@ -208,11 +208,11 @@ class PlainView(QuietView):
         )
 
     def _vertex(self, event: BuildProgress) -> str:
-        key = (event.step_id, event.vertex)
-        before = self._vertices.get(key)
-        if before == event.state or not event.name:
+        # A vertex may run and end several times; a log tells each once.
+        key = (event.step_id, event.vertex, event.state)
+        if key in self._told or not event.name:
             return ""
-        self._vertices[key] = event.state
+        self._told.add(key)
         name = clean_line(event.name, colour=False)
         prefix = self._prefix(event.step_id)
         if event.state == "running":

@@ -75,7 +75,7 @@ def test_markup_and_control_sequences_are_text(streams: Streams) -> None:
 def test_build_vertices_are_told_once_a_state(streams: Streams) -> None:
     view = PlainView(streams)
     view.begin("r1", [step("b")])
-    for state, current in (("running", 0), ("running", 5), ("done", 5), ("done", 5)):
+    for state, current in (("running", 0), ("done", 5), ("running", 5), ("done", 5)):
         view(BuildProgress(NOW, "b", "sha", "[1/2] FROM x", state, current, 9, 1.5))
     view(BuildProgress(NOW, "b", "other", "[2/2] RUN y", "cached"))
     assert text(streams.out) == (
