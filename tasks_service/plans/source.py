@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from tasks_service.errors import ERROR, WARNING, Problem
 from tasks_service.plans.codes import CODES
 
-# The breaks libyaml counts as the end of a line.
-_LINE_BREAK = re.compile("\r\n|[\n\r\u0085\u2028\u2029]")
+# What editors count as the end of a line; YAML has more, but offsets are exact.
+_LINE_BREAK = re.compile("\r\n|[\n\r]")
 _SHOWN = 80
 _LONGEST = 240
 _LIKE = 0.72
@@ -96,7 +96,7 @@ class SourceText:
         if not 1 <= number <= len(starts):
             return ""
         end = starts[number] if number < len(starts) else len(self.text)
-        return self.text[starts[number - 1] : end].rstrip("\r\n\u0085\u2028\u2029")
+        return self.text[starts[number - 1] : end].rstrip("\r\n")
 
 
 def shown(value: str) -> str:
@@ -193,6 +193,7 @@ class Reporter:
         suggestion: str = "",
     ) -> None:
         """Add a problem whose code and severity a step kind chose."""
+        width = max(1, width)
         origin = self.origin(offset)
         line, column = self.source.position(origin)
         text = self.source.line(line)
