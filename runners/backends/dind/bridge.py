@@ -23,7 +23,8 @@ _SIOCSIFMTU = 0x8922
 _SIOCBRADDBR, _SIOCBRDELBR = 0x89A0, 0x89A1
 _IFF_UP = 0x1
 
-_POOLS = ("10.213.0.0/16", "10.214.0.0/16", "10.89.0.0/16", "172.31.0.0/16", "172.30.0.0/16")
+# Tried in this order; far from what engines, VPNs and clouds take by default.
+_POOLS = tuple(f"10.{second}.0.0/16" for second in (213, 214, *range(160, 213), *range(215, 255)))
 
 Net = ipaddress.IPv4Network
 
@@ -70,7 +71,7 @@ def free_pool() -> Net:
             return pool
     raise SystemFault(
         "no address range is free for the networks of runners",
-        hint=f"one of {', '.join(_POOLS)} must have no route on this machine",
+        hint="one /16 between 10.160.0.0 and 10.254.0.0 must have no route on this machine",
     )
 
 
