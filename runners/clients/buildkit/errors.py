@@ -336,10 +336,10 @@ def _missing_file(facts: _Facts) -> RunnerError | None:
     copying = "failed to compute cache key" in text or "failed to calculate checksum" in text
     if not missing or not (copying or "lstat" in text or "failed to walk" in text):
         return None
-    path = re.search(r'"?(/[^":]*)"?: (?:not found|no such file)', text)
-    what = f"{path[1]} is not in the build context" if path else _last(text)
+    # The daemon names a path of its own; the instruction says what the user asked for.
+    step = facts.vertex.name.rpartition("] ")[2] if facts.vertex is not None else ""
     return InvalidInput(
-        f"{_where(facts)}A file to copy is missing: {what}.",
+        f"{_where(facts)}A file to copy is not in the build context: {step or _last(text)}.",
         hint="Check the path and the .dockerignore file; paths are relative to the context.",
         detail=_detail(facts),
     )

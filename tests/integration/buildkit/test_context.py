@@ -302,5 +302,5 @@ def test_an_unknown_capability_is_refused_loudly(builder: Builder) -> None:
 
 
 def test_an_unreachable_remote_context_says_so(builder: Builder) -> None:
-    with pytest.raises(StepFailed, match="context .*127.0.0.1:1/no.tar.* cannot be fetched"):
+    with pytest.raises(StepFailed, match=r"context .*127\.0\.0\.1:1/no\.tar.* cannot be fetched"):
         builder.solve(context="http://127.0.0.1:1/no.tar")
