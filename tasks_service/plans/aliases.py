@@ -33,6 +33,9 @@ IMAGE_ALIASES: Mapping[str, str] = {
 }
 """Bare first words of ``cmd`` and the images they mean by default (V-30 to V-34)."""
 
+ALIASED_KINDS = frozenset(("cmd",))
+"""Kinds of steps whose bare first word can be an alias (V-35)."""
+
 _OPEN = re.compile(r"^alias\s*:")
 _CLOSE = re.compile(r"^[^\s:][^\n]*:")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")

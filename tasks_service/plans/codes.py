@@ -210,6 +210,14 @@ CODES: dict[str, Code] = {
         "The template asks for a value that neither the values file nor `--set` has; it is close "
         "to one that is there.",
     ),
+    "TF910": _warning(
+        "cache without effect",
+        "The cache of a build lies beside its first tag. Give the build a tag with a registry.",
+    ),
+    "TF911": _warning(
+        "context that looks like a Git repository",
+        "Only a URL that ends with `.git` (before a `#`) is cloned; others are archives.",
+    ),
     # The text of a step, as its kind reads it.
     "bad-image-reference": _error(
         "impossible image name",

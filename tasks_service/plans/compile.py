@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runners.model.plan import Plan, PlannedStep, Position
+from runners.steps import KINDS
 from tasks_service.errors import ERROR, InvalidTaskFile, Problem
 from tasks_service.plans.aliases import (
+    ALIASED_KINDS,
     IMAGE_ALIASES,
     AliasContext,
     Aliases,
@@ -23,6 +25,7 @@ from tasks_service.plans.aliases import (
     replace_first_word,
     split_block,
 )
+from tasks_service.plans.caching import cache_options
 from tasks_service.plans.checks import TaskCheck
 from tasks_service.plans.decoding import MAX_BYTES, decode
 from tasks_service.plans.graph import step_ids, step_needs
@@ -338,7 +341,7 @@ class _Compilation:
         )
         steps: list[PlannedStep] = []
         for index, step in enumerate(task.steps):
-            kind = checker.parse_kind(step, self._kind_text(step))
+            kind = checker.parse_kind(step, self._kind_text(step, ids[index]))
             if kind is None:
                 continue
             line, column = reporter.position(step.node.start)
@@ -357,16 +360,36 @@ class _Compilation:
             mask=self._values.mask,
         )
 
-    def _kind_text(self, step: StepItem) -> str | None:
-        """Return a ``cmd`` with its first word's alias replaced, else None."""
-        text = step.kinds.get("cmd")
-        if self._aliases is None or not isinstance(text, str) or len(step.kinds) != 1:
+    def _kind_text(self, step: StepItem, step_id: str) -> str | None:
+        """Return the step's text with alias and cache put in, None if unchanged."""
+        if len(step.kinds) != 1:
             return None
-        replaced = replace_first_word(text, self._aliases, self._variables.template_data())
-        if replaced == text:
+        ((key, text),) = step.kinds.items()
+        if not isinstance(text, str) or not text:
             return None
-        step.kinds["cmd"] = replaced
-        return replaced
+        changed = text
+        if self._aliases is not None and key in ALIASED_KINDS:
+            changed = replace_first_word(text, self._aliases, self._variables.template_data())
+        if step.cache.lower() == "enabled" and "cache" in KINDS[key].properties:
+            changed = self._with_cache(step, step_id, text)
+        if changed == text:
+            return None
+        step.kinds[key] = changed
+        return changed
+
+    def _with_cache(self, step: StepItem, step_id: str, text: str) -> str:
+        found, problem = cache_options(
+            text,
+            step_id=step_id,
+            registry=self._variables.registry,
+            task_name=self._variables.task_name,
+        )
+        if problem:
+            node = step.nodes["cache"]
+            width = max(1, node.end - node.start)
+            self._reporter.report("TF910", f"no cache: {problem}", node.start, width=width)
+            return text
+        return f"{found} {text}"
 
     def _secret_texts(self) -> tuple[str, ...]:
         texts = [value for value in self._secrets.values() if value]

@@ -6,7 +6,6 @@ In: a TaskFile, ids and needs. Out: warnings TF306, TF9xx. Called by compile.py.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from tasks_service.plans.model import StepItem, TaskFile
 from tasks_service.plans.source import Reporter, did_you_mean, near_miss, shown
 from tasks_service.plans.variables import RUN_NAMES
 from tasks_service.plans.version import aliases_on
+from tasks_service.plans.words import option_values, words_of
 
 _CALL = re.compile(
     r"(?<!\$)\$(" + "|".join(sorted(RUN_ALIASES, key=len, reverse=True)) + r")(?![A-Za-z0-9])"
@@ -27,7 +27,6 @@ _SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|private_?key"
 _OTHER_BUILDERS = re.compile(
     r"\b(?:docker|buildx|buildctl|podman|buildah|pack|kaniko|oras|crane|skopeo)\b"
 )
-_QUOTED = re.compile(r"[\"'\\#]")
 _STANDARD_NETWORKS = frozenset(("host", "none", "bridge", "default"))
 _MIN_SECRET = 3
 
@@ -227,16 +226,23 @@ class Traps:
         built: dict[str, tuple[StepItem, str]],
         pushed: dict[str, tuple[StepItem, str]],
     ) -> None:
-        try:
-            words = shlex.split(text) if _QUOTED.search(text) else text.split()
-        except ValueError:
-            return
-        tags = _options(words, ("-t", "--tag", "--image"))
+        words = words_of(text)
+        for word in words:
+            if "github" in word and ".git" not in word and "/" in word:
+                self._at(
+                    step,
+                    "build",
+                    "TF911",
+                    f"'{shown(word)}' is no Git context: those end with .git",
+                    word,
+                    f"write {shown(word.partition('#')[0].rstrip('/'))}.git",
+                )
+        tags = option_values(words, ("-t", "--tag", "--image"))
         for tag in tags:
             built.setdefault(_full_name(tag), (step, tag))
             if "--push" in words:
                 pushed.setdefault(_full_name(tag), (step, tag))
-        for argument in _options(words, ("--build-arg",)):
+        for argument in option_values(words, ("--build-arg",)):
             name, _, value = argument.partition("=")
             if any(secret in value for secret in self._secrets) or (
                 value and _SECRET_NAME.search(name)
@@ -256,19 +262,6 @@ class Traps:
         node = step.nodes[key]
         offset, width = self._reporter.locate(node.start, node.end, token)
         self._reporter.report(code, message, offset, width=width, suggestion=hint)
-
-
-def _options(words: Sequence[str], names: Sequence[str]) -> list[str]:
-    found = []
-    for index, word in enumerate(words):
-        if word in names and index + 1 < len(words):
-            found.append(words[index + 1])
-        found += [
-            word[len(name) + 1 :]
-            for name in names
-            if name.startswith("--") and word.startswith(name + "=")
-        ]
-    return found
 
 
 def _list(value: str | list[str] | None) -> list[str]:

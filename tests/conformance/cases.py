@@ -8,7 +8,6 @@ are ``n/a``, each with the reason.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -244,6 +243,8 @@ def _compare_command(line: str, ours: Mapping[str, Any], compiled: Compiled) -> 
     command = step.get("cmd")
     if command is not None and command.strip() != text.strip():
         return f"{step['id']}: runs {command!r} for {text!r}"
-    if "build" in step and not remote and shlex.split(step["build"])[-1:] != shlex.split(text)[-1:]:
-        return f"{step['id']}: builds {step['build']!r} for {text!r}"
+    if "build" in step and not remote:
+        built = re.sub(r"^(?:docker|buildx) build (?:--load )?", "", text)
+        if built != step["build"]:
+            return f"{step['id']}: builds {step['build']!r} for {built!r}"
     return ""
