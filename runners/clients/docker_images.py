@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -83,7 +84,22 @@ class Images:
             raise _classified(error.reason, "push", reference) from error
         if not digest:
             raise Unavailable(f"the push of '{reference}' ended without a digest")
-        return PushedImage(str(reference), digest)
+        return PushedImage(str(reference), digest, self.size(text))
+
+    def size(self, text: str) -> int | None:
+        """Return the bytes of one image of the store as the engine counts them, None if unknown.
+
+        The containerd image store counts compressed content, the older one
+        unpacked layers.
+        """
+        reference = ImageRef.parse(text).with_default_tag()
+        with suppress(RunnerError):
+            found = self._client.call(
+                "GET", f"/images/{quote(str(reference))}/json", f"reading '{reference}'"
+            )
+            size = found.get("Size") if isinstance(found, dict) else None
+            return size if isinstance(size, int) and size > 0 else None
+        return None
 
     def _messages(
         self, path: str, params: Mapping[str, str], reference: ImageRef, cancel: Cancellation

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,9 +133,14 @@ class DockerSandbox:
     def build(self, request: BuildRequest, output: Output, cancel: Cancellation) -> BuildResult:
         """See Sandbox."""
         try:
-            return self._get_builder().build(request, output, cancel)
+            result = self._get_builder().build(request, output, cancel)
         finally:
             self._containers.images_changed()
+        image = result.image
+        if image is None or not image.references:
+            return result
+        sized = replace(image, size=self._images.size(image.references[0]))
+        return replace(result, image=sized)
 
     def push(self, reference: str, output: Output, cancel: Cancellation) -> PushedImage:
         """See Sandbox."""

@@ -31,7 +31,7 @@ class BuiltImage:
     references: tuple[str, ...]
     digest: str
     size: int | None = None
-    """Bytes of all compressed layers and the config, where known."""
+    """Bytes as the engine that built it counts them, where known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,13 @@ _PROGRAMS = {
     "git": "git",
     "busybox": "busybox-static",
 }
-_ENGINE_PROGRAMS = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2"}
+_ENGINE_PROGRAMS = {
+    "dockerd": "docker.io",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    # Bounds the disk of a run; small Debian 13 machines lack it.
+    "mkfs.ext4": "e2fsprogs",
+}
 
 
 @dataclass(frozen=True, slots=True)
