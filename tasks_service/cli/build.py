@@ -30,6 +30,7 @@ BUILD_TIMEOUT_S = 28_800
 PUSH_TIMEOUT_S = 3600
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _SECRET_LIMIT = 500 * 1024
+_DOCKERFILE_LIMIT = 4 << 20
 
 
 @click.command("build", epilog=EPILOG)
@@ -131,7 +132,18 @@ class _Build:
         hidden = tuple(text.partition("=")[2] for text in self._hidden_args)
         plan: Plan = Plan(tuple(steps), secrets=self._secrets, mask=hidden)
         warnings = () if images else ("no -t was given: the image is built and not pushed",)
-        return Compiled(plan, texts=images, warnings=warnings)
+        return Compiled(plan, texts=self._own_texts(source), warnings=warnings)
+
+    def _own_texts(self, source: Source) -> tuple[str, ...]:
+        """Return what the user wrote that may name registries."""
+        typed = (*self._given["images"], *self._plain_args)
+        if source.remote or source.directory is None:
+            return typed
+        from tasks_service.sources.beneath import read_regular
+
+        path = Path(self._given["file"] or source.directory / "Dockerfile")
+        data = read_regular(path, limit=_DOCKERFILE_LIMIT, what="Dockerfile", follow=True)
+        return (*typed, data.decode(errors="replace"))
 
     def _words(self, source: Source, images: Sequence[str]) -> list[str]:
         given = self._given

@@ -68,7 +68,9 @@ class Compiled:
 
     Attributes:
         plan: What to run.
-        texts: Texts that name the registries the plan uses.
+        texts: Texts of the user's own that name registries: those get their
+            login, and are reachable at a loopback address. Never the text of
+            a fetched source, which could ask for any login and any port.
         warnings: Lines to show before the run.
     """
 
@@ -288,6 +290,7 @@ class _Run:
             registry=options.registry,
             named=options.logins,
             texts=compiled.texts,
+            hub=not source.remote,
             env=os.environ,
         )
         plan = _masked(plan, source, logins)

@@ -73,13 +73,16 @@ def read_task_file(source: Source, name: str | None) -> tuple[str, bytes]:
     )
 
 
-def alias_reader(source: Source, *, allow_http: bool) -> Callable[[str], str]:
+def alias_reader(source: Source, *, allow_urls: bool, allow_http: bool) -> Callable[[str], str]:
     """Return a function that reads one entry of ``alias.src`` (V-41).
 
-    A path is a file of the source; a URL is fetched, within two seconds.
+    A path is a file of the source; a URL is fetched within two seconds, but
+    only for a task file of the user's own (``allow_urls``).
     """
 
     def read(entry: str) -> str:
+        if "://" in entry and not allow_urls:
+            raise InvalidInput("a fetched task file may take aliases from its own source only")
         if "://" in entry:
             return _fetch_text(entry, allow_http=allow_http)
         try:

@@ -153,7 +153,12 @@ def _ask_helper(helper: str, verb: str, text: str) -> Any:
 
 
 def find_logins(
-    *, registry: str, named: Iterable[str], texts: Iterable[str], env: Mapping[str, str]
+    *,
+    registry: str,
+    named: Iterable[str],
+    texts: Iterable[str],
+    env: Mapping[str, str],
+    hub: bool = True,
 ) -> tuple[Login, ...]:
     """Return the logins this run may use.
 
@@ -161,9 +166,10 @@ def find_logins(
         registry: The run's own; ``TASKS_REGISTRY_USERNAME`` and
             ``TASKS_REGISTRY_PASSWORD`` are its login.
         named: Registries the user named (``--login``); each must have one.
-        texts: Texts of the run; a registry with a login that occurs in one
-            is used too. Docker Hub needs no mention.
+        texts: Texts of the user's own; a registry with a login that occurs
+            in one is used too.
         env: The environment.
+        hub: Use Docker Hub's login without a mention.
 
     Raises:
         InvalidInput: A named registry has no login, or one can't be read.
@@ -173,7 +179,9 @@ def find_logins(
     everything = "\n".join(texts)
     wanted = [registry] if registry else []
     wanted += named
-    wanted += [host for host in config.hosts() if host == HUB or _names(everything, host)]
+    for host in config.hosts() if hub or everything else ():
+        if (hub and host == HUB) or _names(everything, host):
+            wanted.append(host)
     found: dict[str, Login] = {}
     own = _own_login(registry, env)
     if own is not None:

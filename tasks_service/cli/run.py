@@ -94,6 +94,9 @@ class _Task:
         else:
             file, text = read_task_file(source, parameters["file"])
         values = parameters["values"]
+        # A file that somebody else wrote must not choose what is read, reached
+        # or logged in to from here.
+        own = not source.remote or file in ("<stdin>", "--cmd")
         done = compile_task(
             text,
             file=file,
@@ -103,16 +106,17 @@ class _Task:
             set_values=parameters["set_values"],
             set_secrets=self._secrets,
             options=CompileOptions(
-                alias_reader=alias_reader(source, allow_http=allows_http(os.environ))
+                alias_reader=alias_reader(
+                    source, allow_urls=own, allow_http=allows_http(os.environ)
+                )
             ),
-            # A file that somebody else wrote must not choose what to read here.
-            resolve_secrets=_late_resolver(
-                allow_local=not source.remote or parameters["file"] == "-", cancel=cancel
-            ),
+            resolve_secrets=_late_resolver(allow_local=own, cancel=cancel),
         )
         plan = done.require_plan()
         return Compiled(
-            plan, texts=(done.rendered,), warnings=tuple(p.text() for p in done.problems)
+            plan,
+            texts=(done.rendered,) if own else (),
+            warnings=tuple(p.text() for p in done.problems),
         )
 
     def _one_command(self, text: str) -> bytes:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runners.backends.dind.config import load
-from runners.backends.dind.engine_api import EngineApi, unix_dial
-from runners.backends.dind.owner import STATE
-
-from .conftest import Repository
+from .conftest import Repository, Tasks
 
 TASK = """\
 version: v1.1.0
@@ -28,67 +20,6 @@ steps:
   - id: read
     cmd: {image} cat out
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Tasks:
-    """The command, as a process of its own, on the stack's state."""
-
-    environment: dict[str, str]
-    folder: Path
-    state: Path
-
-    def start(self, *words: str, **more: Any) -> subprocess.Popen[str]:
-        """Start `tasks` with pipes."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tasks_service.cli.main", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **more,
-        )
-
-    def run(self, *words: str, text: str | None = None) -> tuple[int, str, str]:
-        """Run `tasks` to its end; return exit code, stdout, stderr."""
-        with self.start(*words, stdin=subprocess.PIPE) as process:
-            out, err = process.communicate(text, timeout=240)
-        assert "Traceback" not in err
-        return process.returncode, out, err
-
-    def record(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """Run `tasks … -o json`; return exit code and the record."""
-        code, out, err = self.run(*words, "-o", "json")
-        assert out, err
-        return code, json.loads(out)
-
-    def left(self) -> list[str]:
-        """Return what runs of dead or finished processes left in the engine."""
-        config = load(self.state)
-        api = EngineApi(unix_dial(config.address.removeprefix("unix://")), "the engine")
-        mine = {"label": [f"{STATE}={config.state_dir}"]}
-        containers = api.get("/containers/json", {"all": True, "filters": mine})
-        networks = api.get("/networks", {"filters": mine})
-        volumes = api.get("/volumes", {"filters": mine}).get("Volumes") or []
-        found = [c["Names"][0] for c in containers] + [n["Name"] for n in networks]
-        found += [volume["Name"] for volume in volumes]
-        if config.runs.is_dir():
-            found += [path.name for path in config.runs.iterdir() if path.is_dir()]
-        return found
-
-
-@pytest.fixture
-def tasks(state_dir: Path, source_folder: Path) -> Tasks:
-    environment = {
-        **os.environ,
-        "TASKS_STATE_DIR": str(state_dir),
-        "TMPDIR": str(source_folder),
-        "DOCKER_CONFIG": str(source_folder / "no-docker-config"),
-    }
-    for name in ("TASKS_REGISTRY", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR"):
-        environment.pop(name, None)
-    return Tasks(environment, source_folder, state_dir)
 
 
 @pytest.fixture
@@ -107,7 +38,9 @@ def one_command(image: str, text: str) -> tuple[str, ...]:
     return ("run", "/dev/null", "--cmd", f"{image} {text}")
 
 
-def test_a_repository_at_a_tag_a_commit_and_a_directory(tasks: Tasks, app: Repository) -> None:
+def test_a_repository_at_a_tag_a_commit_and_a_directory(
+    tasks: Tasks, app: Repository, registry: str
+) -> None:
     first, second = app.git("rev-parse", "main~1"), app.git("rev-parse", "main")
     for fragment, commit, words in (
         ("", second, "two"),
@@ -115,7 +48,7 @@ def test_a_repository_at_a_tag_a_commit_and_a_directory(tasks: Tasks, app: Repos
         (f"#{first}", first, "one"),
         ("#:sub", second, "below"),
     ):
-        code, out, err = tasks.run("run", app.url + fragment)
+        code, out, err = tasks.run("run", app.url + fragment, "-r", registry)
         assert code == 0, err
         assert f"at {commit}" in out
         assert f"read  | hello from {words}" in out
@@ -240,6 +173,12 @@ def test_bad_input_is_one_clear_message_and_a_record(
     assert err.count("Error:") == 1
     assert text in err
     assert tasks.left() == []
+
+
+def test_a_fetched_task_file_reaches_no_port_of_this_machine(tasks: Tasks, app: Repository) -> None:
+    code, record = tasks.record("run", app.url)
+    assert (code, record["steps"][0]["exitCode"]) == (5, None)
+    assert "does not answer" in record["error"]["message"]
 
 
 def test_a_task_file_that_leads_out_of_a_repository(tasks: Tasks, app: Repository) -> None:

@@ -64,6 +64,12 @@ def test_the_hub_needs_no_mention(env: dict[str, str]) -> None:
     assert find(env) == (Login("docker.io", "u", "p"),)
 
 
+def test_the_hub_stays_out_for_what_somebody_else_wrote(env: dict[str, str]) -> None:
+    configure(env, auths={"https://index.docker.io/v1/": auth("u", "p")})
+    assert find(env, hub=False) == ()
+    assert find(env, hub=False, named=("docker.io",)) == (Login("docker.io", "u", "p"),)
+
+
 def test_a_helper_is_asked_on_its_input_not_its_arguments(env: dict[str, str]) -> None:
     configure(env, credHelpers={"h.example": "fake"})
     assert find(env, "h.example") == (Login("h.example", "helped", "for h.example"),)
