@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,18 +48,16 @@ class DindBackend:
         if chosen.warning:
             request.notice("warning", chosen.warning)
         runner = Runner(self._config, found, chosen)
-        forget = cancel.on_cancel(runner.destroy)
+        # Undone in the opposite order, here or by the sandbox's close.
+        made = ExitStack()
+        made.callback(runner.destroy)
         try:
-            sandbox = self._open(runner, found, request, cancel)
-            # A cancel in the last moment has destroyed what we would return.
-            cancel.check()
+            # Every wait in there ends soon after a cancel. Destroying from the
+            # cancel itself would race with parts that are still being made.
+            return self._open(runner, found, request, cancel, made)
         except BaseException:
-            runner.destroy()
-            cancel.check()
+            made.close()
             raise
-        finally:
-            forget()
-        return sandbox
 
     def sweep(self) -> int:
         """See Backend."""
@@ -86,8 +85,14 @@ class DindBackend:
         return outer.describe(self._config.address)
 
     def _open(
-        self, runner: Runner, found: Outer, request: SandboxRequest, cancel: Cancellation
+        self,
+        runner: Runner,
+        found: Outer,
+        request: SandboxRequest,
+        cancel: Cancellation,
+        made: ExitStack,
     ) -> DockerSandbox:
+        cancel.check()
         runner.boot(request)
         cancel.check()
         # The engine inside needs a third of a second; what needs no engine is
@@ -96,7 +101,7 @@ class DindBackend:
             uploaded = None
             if request.needs_workspace and request.source is not None:
                 uploaded = pool.submit(_upload, runner, found, request.source, cancel)
-            relays = _relays(runner, request)
+            _open_relays(runner, request, made)
             from runners.clients.docker_containers import Names
             from runners.clients.docker_sandbox import DockerSandbox
 
@@ -110,17 +115,17 @@ class DindBackend:
             workspace=_workspace(runner, request),
             secrets=request.secrets,
             logins={login.registry: (login.username, login.password) for login in request.logins},
-            on_close=_closing(runner, relays),
+            on_close=made.close,
         )
         place = {"type": "none", "o": "bind", "device": levels.WORKSPACE}
         sandbox.volumes.create(request.shared_volume, place)
         return sandbox
 
 
-def _relays(runner: Runner, request: SandboxRequest) -> relay.Relay | None:
+def _open_relays(runner: Runner, request: SandboxRequest, made: ExitStack) -> None:
     ports = relay.loopback_ports(request.registries)
     if not ports:
-        return None
+        return
     dialer = runner.dialer
     if not isinstance(dialer, ProcRootDialer):
         raise Denied(
@@ -131,18 +136,9 @@ def _relays(runner: Runner, request: SandboxRequest) -> relay.Relay | None:
         )
     namespace = dialer.namespace("net")
     try:
-        return relay.Relay(namespace, ports)
+        made.callback(relay.Relay(namespace, ports).close)
     finally:
         os.close(namespace)
-
-
-def _closing(runner: Runner, relays: relay.Relay | None) -> Callable[[], None]:
-    def close() -> None:
-        if relays is not None:
-            relays.close()
-        runner.destroy()
-
-    return close
 
 
 def _upload(runner: Runner, found: Outer, source: Path, cancel: Cancellation) -> None:

@@ -97,7 +97,6 @@ def examine(
     chosen = levels.level(config.level)
     outer.require(found, chosen)
     runner = Runner(config, found, chosen)
-    forget = cancel.on_cancel(runner.destroy)
     try:
         runner.boot(SandboxRequest("probe"))
         runner.await_engine(cancel)
@@ -110,7 +109,6 @@ def examine(
         version = str(runner.engine.get("/version")["Version"])
         return Examination(tuple(verdicts), runner.timings, version, _buildkit(runner))
     finally:
-        forget()
         runner.destroy()
 
 

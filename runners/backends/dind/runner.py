@@ -51,7 +51,7 @@ class Parts:
 
 
 class Runner:
-    """A live runner. Thread-safe; ``destroy`` may come at any time."""
+    """A live runner. Thread-safe; ``destroy`` may come at any time after ``boot`` ended."""
 
     def __init__(self, config: DindConfig, outer: Outer, chosen: levels.Level) -> None:
         self._config = config
