@@ -66,8 +66,8 @@ class Tasks:
             "PYTHONPATH": str(ROOT),
             **(env or {}),
         }
-        command = [sys.executable, "-m", "tasks_service.cli.main", "run", *words]
-        command += ["-r", self.registry, "-o", "json", "--progress", "plain"]
+        command = [sys.executable, "-m", "tasks_service.cli.main", "run", "-r", self.registry]
+        command += ["-o", "json", "--progress", "plain", *words]
         done = subprocess.run(
             command,
             cwd=self.folder,
