@@ -9,14 +9,15 @@ from __future__ import annotations
 import posixpath
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import BinaryIO
 
 from runners.clients.buildkit.auth import Login, static_logins
 from runners.clients.buildkit.client import BuildKitClient
 from runners.clients.buildkit.contextfs import ContextFS
 from runners.clients.buildkit.options import Output as Exporter
-from runners.clients.buildkit.options import SolveOptions
+from runners.clients.buildkit.options import SolveOptions, TarContext
 from runners.clients.buildkit.secrets import MAX_SECRET, Secret
 from runners.clients.buildkit.status import Vertex
 from runners.clients.buildkit.transport import EngineTransport
@@ -40,7 +41,9 @@ class Builder:
     """Builds on one engine. Thread-safe.
 
     Args:
-        files: The workspace; None if it cannot be read from here.
+        files: The workspace; None if it is out of reach.
+        archive: Returns a tar stream of a directory of the workspace, for
+            where it is out of reach.
         logins: Registry host → (user name, password).
         secrets: The plan's secrets.
         ssh: Agents the run may use, id → socket.
@@ -52,6 +55,7 @@ class Builder:
         dial: Dial,
         *,
         files: WorkspaceFiles | None,
+        archive: Callable[[str], BinaryIO],
         logins: Mapping[str, tuple[str, str]],
         secrets: Mapping[str, str],
         ssh: Mapping[str, str],
@@ -59,6 +63,7 @@ class Builder:
     ) -> None:
         self._dial = dial
         self._files = files
+        self._archive = archive
         self._logins = static_logins(
             {host: Login(user, password) for host, (user, password) in logins.items()}
         )
@@ -104,12 +109,7 @@ class Builder:
     def _options(
         self, request: BuildRequest, opened: ExitStack, *, manifests: bool
     ) -> SolveOptions:
-        context: ContextFS | str = request.context
-        dockerfile, dockerfile_fs = request.dockerfile or "Dockerfile", None
-        if not _REMOTE.match(request.context):
-            place = beneath(request.working_directory, request.context)
-            context = self._tree(place, "the build context", opened)
-            dockerfile, dockerfile_fs = self._dockerfile(request, place, opened)
+        context, dockerfile, dockerfile_fs = self._context(request, opened)
         return SolveOptions(
             context=context,
             dockerfile=dockerfile,
@@ -143,6 +143,25 @@ class Builder:
             sbom=request.sbom,
             attrs=request.attrs,
         )
+
+    def _context(
+        self, request: BuildRequest, opened: ExitStack
+    ) -> tuple[ContextFS | TarContext | str, str, ContextFS | None]:
+        """Return the context, the Dockerfile's path, and its tree where that is another."""
+        dockerfile = request.dockerfile or "Dockerfile"
+        if _REMOTE.match(request.context):
+            return request.context, dockerfile, None
+        place = beneath(request.working_directory, request.context)
+        if self._files is None:
+            inside = posixpath.relpath(
+                beneath(request.working_directory, dockerfile) or ".", place or "."
+            )
+            if request.dockerfile is None or inside.startswith(".."):
+                inside = posixpath.normpath(dockerfile)
+            stream = opened.enter_context(self._archive(place))
+            return TarContext(lambda: stream), inside, None
+        tree = self._tree(place, "the build context", opened)
+        return tree, *self._dockerfile(request, place, opened)
 
     def _tree(self, place: str, what: str, opened: ExitStack) -> ContextFS:
         tree = self._reachable().tree(place, what)
@@ -204,8 +223,8 @@ class Builder:
     def _reachable(self) -> WorkspaceFiles:
         if self._files is None:
             raise InvalidInput(
-                "the workspace of this runner cannot be read for a build",
-                hint="build from a Git address, or use a backend on this machine",
+                "files of this runner's workspace are out of reach; only a build's context is not",
+                hint="put the file into the context, or use a backend on this machine",
             )
         return self._files
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,7 @@ class DockerSandbox:
                 self._builder = Builder(
                     self._dial,
                     files=self._files,
+                    archive=partial(self._volumes.archive, self._names.workspace_volume),
                     logins=self._logins,
                     secrets=self._secrets,
                     ssh=self._ssh,

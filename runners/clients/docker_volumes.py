@@ -11,18 +11,21 @@ made of an image of our own: one static program of a few bytes that waits.
 from __future__ import annotations
 
 import io
+import posixpath
 import struct
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
+
+from urllib3.exceptions import HTTPError
 
 from runners.clients.docker_containers import Names
 from runners.clients.docker_reaper import remove_container
 from runners.clients.docker_sdk import EngineClient, EngineError, translated
-from runners.model.errors import SystemFault
+from runners.model.errors import InvalidInput, SystemFault
 from runners.model.plan import Volume
 
 HOLDER_IMAGE = "tasks-holder:1"
@@ -94,6 +97,30 @@ class Volumes:
         finally:
             remove_container(self._client, holder)
 
+    def archive(self, name: str, path: str) -> BinaryIO:
+        """Return a tar stream of the directory ``path`` of the volume; close it.
+
+        Raises:
+            InvalidInput: there is no such directory.
+        """
+        holder = self._holder(name)
+        try:
+            with translated(f"reading {path or 'the root'} of volume '{name}'"):
+                response = self._client.open_stream(
+                    "GET",
+                    f"/containers/{holder}/archive",
+                    params={"path": posixpath.join(_MOUNT, path, ".")},
+                )
+        except EngineError as error:
+            remove_container(self._client, holder)
+            if error.status not in (400, 404):
+                raise
+            raise InvalidInput(
+                f"there is no directory {path!r} in the workspace",
+                hint="paths are relative to the step's workingDirectory; is it in the source?",
+            ) from error
+        return _Archive(response, lambda: remove_container(self._client, holder))
+
     def mountpoint(self, name: str) -> Path:
         """Return where the engine keeps the volume, on its own machine."""
         answer = self._client.call("GET", f"/volumes/{quote(name)}", "looking at a volume")
@@ -153,6 +180,37 @@ class Volumes:
                 "PUT", f"/containers/{container}/archive", params={"path": _MOUNT}, data=data
             )
             response.close()
+
+
+class _Archive(io.BufferedReader):
+    """The body of an answer as a file; whatever breaks it is an OSError."""
+
+    def __init__(self, response: Any, on_close: Callable[[], None]) -> None:
+        super().__init__(_Body(response), 1 << 18)
+        self._response = response
+        self._on_close = on_close
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._response.close()
+            self._on_close()
+
+
+class _Body(io.RawIOBase):
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data: bytes = self._response.raw.read(len(buffer))
+        except (HTTPError, ValueError) as error:
+            raise OSError(f"the archive breaks off: {error}") from error
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def waiting_program(architecture: str) -> bytes:
