@@ -16,6 +16,7 @@ import pytest
 from runners.clients.buildkit import transport
 from runners.clients.buildkit._pb import control_pb2, session_pb2, status_pb2
 from runners.clients.buildkit._pb.worker_pb2 import WorkerRecord
+from runners.clients.buildkit.attach import Attachments
 from runners.clients.buildkit.auth import (
     AuthService,
     DockerConfigLogins,
@@ -29,9 +30,12 @@ from runners.clients.buildkit.excerpt import Source
 from runners.clients.buildkit.memoryfs import MemoryFS
 from runners.clients.buildkit.options import Output, SolveOptions
 from runners.clients.buildkit.request import shared_key, solve_request
+from runners.clients.buildkit.solve import Build
 from runners.clients.buildkit.ssh import SSHService
 from runners.clients.buildkit.status import BuildState
-from runners.model.errors import InvalidInput, RunnerLost, StepFailed, Unavailable
+from runners.clients.buildkit.transport import BuildkitdTransport
+from runners.model.cancellation import Cancellation
+from runners.model.errors import InvalidInput, RunnerLost, StepFailed, SystemFault, Unavailable
 from tests.unit.runners.clients.buildkit.peer import Peer
 
 OLD = read_facts([WorkerRecord(ID="moby")], engine=True)
@@ -276,13 +280,15 @@ def test_an_engine_that_hangs_up_is_unavailable() -> None:
         transport.upgrade(dial, "/grpc")
 
 
-def test_logins_are_found_as_docker_finds_them(tmp_path: Path) -> None:
+def test_logins_are_found_as_docker_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     helper = tmp_path / "docker-credential-fake"
     helper.write_text(
         '#!/bin/sh\nread h; echo "{\\"Username\\":\\"<token>\\",\\"Secret\\":\\"$h\\"}"\n'
     )
     helper.chmod(0o755)
-    os.environ["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     encoded = base64.b64encode(b"user:pa:ss").decode()
     auths = {"https://index.docker.io/v1/": {"auth": encoded}, "r:5": {"identitytoken": "t"}}
     config = {"auths": auths, "credHelpers": {"h.example": "fake"}}
@@ -343,3 +349,10 @@ def test_committed_stubs_are_those_of_the_schemas() -> None:
 def test_importing_the_package_loads_no_grpc() -> None:
     code = "import sys, runners.clients.buildkit; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_build_without_its_image_is_an_error() -> None:
+    options = SolveOptions(context=MemoryFS({}))
+    build = Build(BuildkitdTransport("unix:///nowhere"), OLD, "c", options, None, Cancellation())
+    with pytest.raises(SystemFault, match="without an image"):
+        build._result({}, Attachments(options))
