@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1 << 20
 ATTEMPTS = 4
 ATTEMPT_S = 30.0
+FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 10.0
 _BUSY = frozenset({429, 500, 502, 503, 504})
 
@@ -46,18 +47,13 @@ class HTTPClient:
     """A client for one run. Thread-safe.
 
     Args:
-        ca_file: Further certificate authorities, PEM; empty takes the
-            system's (or ``SSL_CERT_FILE``) alone.
+        ca_file: Certificate authorities besides the system's, PEM.
         direct: Ignore proxy settings, for addresses of this machine.
-        first_pause_s: Pause before the second attempt; doubles afterwards.
     """
 
-    def __init__(
-        self, *, ca_file: str = "", direct: bool = False, first_pause_s: float = 0.5
-    ) -> None:
+    def __init__(self, *, ca_file: str = "", direct: bool = False) -> None:
         self._ca_file = ca_file
         self._direct = direct
-        self._first_pause_s = first_pause_s
         self._lock = threading.Lock()
         self._opened: httpx2.Client | None = None
         self._closed = False
@@ -76,7 +72,9 @@ class HTTPClient:
         import httpx2
 
         try:
-            context = ssl.create_default_context(cafile=self._ca_file or None)
+            context = ssl.create_default_context()
+            if self._ca_file:
+                context.load_verify_locations(self._ca_file)
         except OSError:
             raise SecretRefused(f"the certificates in {self._ca_file} can't be read") from None
         return httpx2.Client(
@@ -116,7 +114,7 @@ class HTTPClient:
             SecretUnavailable: No answer, or it broke off.
             RunnerError: The reason of ``cancel``.
         """
-        pause = self._first_pause_s
+        pause = FIRST_PAUSE_S
         for left in reversed(range(attempts)):
             cancel.check()
             try:
