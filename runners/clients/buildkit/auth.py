@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from runners.clients.buildkit._pb import session_pb2
-from runners.clients.buildkit.h2server import Handler, ServerStream
+from runners.clients.buildkit.h2server import Handler
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.rpc import UNIMPLEMENTED, UNKNOWN, RpcFailure
 from runners.clients.buildkit.session import unary
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 from runners.clients.buildkit._pb import fsutil_pb2
 from runners.clients.buildkit.contextfs import MODE_TYPE, ContextFS, Entry, FileUnreadable
-from runners.clients.buildkit.h2server import ServerStream
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.patterns import BadPattern
 from runners.clients.buildkit.rpc import NOT_FOUND, CallAborted, RpcFailure, frame
 from runners.clients.buildkit.walk import filtered

@@ -26,7 +26,7 @@ from runners.clients.buildkit.contextfs import (
     MODE_SYMLINK,
     MODE_TYPE,
 )
-from runners.clients.buildkit.h2server import ServerStream
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.options import Output
 from runners.clients.buildkit.rpc import UNKNOWN, RpcFailure, frame
 from runners.model.errors import InvalidInput, SystemFault

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runners.clients.buildkit._pb import session_pb2
-from runners.clients.buildkit.h2server import Handler, ServerStream
+from runners.clients.buildkit.h2server import Handler
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.rpc import NOT_FOUND, PERMISSION_DENIED, RpcFailure
 from runners.clients.buildkit.session import unary
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from runners.clients.buildkit.h2server import Handler, ServerStream, SessionServer
+from runners.clients.buildkit.h2server import Handler, SessionServer
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.rpc import frame
 from runners.clients.buildkit.transport import SessionHeaders, Transport
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 
 from runners.clients.buildkit._pb import session_pb2
 from runners.clients.buildkit.filesync import varint
-from runners.clients.buildkit.h2server import Handler, ServerStream
+from runners.clients.buildkit.h2server import Handler
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.rpc import (
     NOT_FOUND,
     PERMISSION_DENIED,

@@ -6,7 +6,8 @@ A TarContext in, its bytes out; called by the handler attach.py registers.
 from __future__ import annotations
 
 from runners.clients.buildkit.filesync import varint
-from runners.clients.buildkit.h2server import Handler, ServerStream
+from runners.clients.buildkit.h2server import Handler
+from runners.clients.buildkit.h2stream import ServerStream
 from runners.clients.buildkit.options import TarContext
 from runners.clients.buildkit.rpc import NOT_FOUND, UNKNOWN, RpcFailure, frame
 
