@@ -60,9 +60,29 @@ def create(directory: Path, size: int, base: tuple[int, int]) -> Disk:
     _run(
         [*_MKFS, "-E", _EXTENDED.format(*base), str(disk.image)],
     )
-    # `mount` frees the loop device by itself when the mount ends.
-    _run(["mount", "-o", "loop,nodev,noatime", str(disk.image), str(disk.point)])
+    device = _attach(disk.image)
+    _run(["mount", "-o", "nodev,noatime", device, str(disk.point)])
+    # On a device in use this means: free it by itself when the mount ends.
+    _run(["losetup", "-d", device])
     return disk
+
+
+def _attach(image: Path) -> str:
+    # Without the page cache in between, writing is four times as fast, and no
+    # page is kept twice. File systems that can't do that take it the plain way.
+    for way in ("--direct-io=on", "--direct-io=off"):
+        with suppress(SystemFault):
+            return _run(["losetup", "--find", "--show", way, str(image)])
+        _detach(image)
+    return _run(["losetup", "--find", "--show", str(image)])
+
+
+def _detach(image: Path) -> None:
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            if backing.read_text().strip().removesuffix(" (deleted)") == str(image):
+                device = f"/dev/{backing.parts[3]}"
+                subprocess.run(["losetup", "-d", device], capture_output=True, check=False)
 
 
 def remove(disk: Disk) -> None:
@@ -76,6 +96,8 @@ def remove(disk: Disk) -> None:
     if disk.point.is_mount():
         # Something still holds it; detached, it goes when that goes.
         subprocess.run(["umount", "-l", str(disk.point)], capture_output=True, check=False)
+    # Still there only if its maker was killed between two commands.
+    _detach(disk.image)
     disk.image.unlink(missing_ok=True)
 
 
@@ -97,7 +119,7 @@ def forget(disk: Disk) -> None:
 
 def available() -> str:
     """Return why loop disks can't be had here, empty if they can."""
-    for tool in ("mkfs.ext4", "mount", "umount"):
+    for tool in ("mkfs.ext4", "losetup", "mount", "umount"):
         if shutil.which(tool) is None:
             return f"there is no {tool}"
     if not Path("/dev/loop-control").exists():
@@ -105,10 +127,11 @@ def available() -> str:
     return ""
 
 
-def _run(words: list[str]) -> None:
+def _run(words: list[str]) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except FileNotFoundError as exc:
         raise SystemFault(f"a runner's disk needs {words[0]}, which is not here") from exc
     if done.returncode != 0:
         raise SystemFault(f"a runner's disk can't be made: {words[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
