@@ -36,8 +36,8 @@ IMAGE_ALIASES: Mapping[str, str] = {
 ALIASED_KINDS = frozenset(("cmd",))
 """Kinds of steps whose bare first word can be an alias (V-35)."""
 
-_OPEN = re.compile(r"^alias\s*:")
-_CLOSE = re.compile(r"^[^\s:][^\n]*:")
+_OPEN = re.compile(r"^alias[^\S\n]*:", re.MULTILINE)
+_CLOSE = re.compile(r"^[^\s:][^\n]*:", re.MULTILINE)
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 _KEYS = ("values", "src", "directive")
 
@@ -48,6 +48,8 @@ class Aliases:
 
     values: dict[str, str] = field(default_factory=dict)
     directive: str = "$"
+    block: bool = False
+    """True if the file has an ``alias`` block that was read."""
 
 
 @dataclass(slots=True)
@@ -70,17 +72,24 @@ def split_block(text: str) -> tuple[str, Segments, str, Segments]:
     parts: dict[bool, list[str]] = {True: [], False: []}
     maps = {True: Segments(), False: Segments()}
     lengths = {True: 0, False: 0}
-    inside = False
+
+    def put(start: int, end: int, *, inside: bool) -> None:
+        if start < end:
+            maps[inside].add(lengths[inside], start, copied=True)
+            parts[inside].append(text[start:end])
+            lengths[inside] += end - start
+
     position = 0
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        if inside and _CLOSE.match(line):
-            inside = False
-        elif not inside and _OPEN.match(line):
-            inside = True
-        maps[inside].add(lengths[inside], position, copied=True)
-        parts[inside].append(line)
-        lengths[inside] += len(line)
-        position += len(line)
+    while found := _OPEN.search(text, position):
+        put(position, found.start(), inside=False)
+        line_end = text.find("\n", found.start()) + 1 or len(text)
+        closing = _CLOSE.search(text, line_end)
+        end = closing.start() if closing else len(text)
+        put(found.start(), end, inside=True)
+        # The line that closes the block opens no other, whatever it is.
+        position = text.find("\n", end) + 1 or len(text)
+        put(end, position, inside=False)
+    put(position, len(text), inside=False)
     return "".join(parts[True]), maps[True], "".join(parts[False]), maps[False]
 
 
@@ -95,6 +104,7 @@ def read_aliases(
     aliases = Aliases()
     outer = reporter.maps
     if block.strip():
+        aliases.block = True
         reporter.push(segments)
         _read_block(block, aliases, reporter, context)
         reporter.set_maps(outer)
@@ -342,9 +352,9 @@ def replace_first_word(text: str, aliases: Aliases, run: Mapping[str, str]) -> s
     its value (the original puts the bare template text there).
     """
     trimmed = text.strip()
-    word = re.match(r"[^ \t\r\n]*", trimmed)
-    name = word[0] if word else ""
-    if not name or name not in aliases.values:
+    words = trimmed.split(None, 1)
+    name = words[0] if words else ""
+    if name not in aliases.values:
         return text
     value = aliases.values[name]
     if value == "{{.Run." + name + "}}":

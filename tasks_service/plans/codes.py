@@ -66,7 +66,8 @@ CODES: dict[str, Code] = {
         "known alias. Write `$$name` to keep it and silence the warning.",
     ),
     "TF207": _warning(
-        "second alias block", "Only the first of two alias blocks in a row counts. Merge them."
+        "alias block without effect",
+        "Only the first of two alias blocks in a row counts, and `alias:` must start its line.",
     ),
     # Templates and values.
     "TF301": _error(
@@ -232,15 +233,24 @@ CODES: dict[str, Code] = {
     "extra-word": _error(
         "word too many", "A build has one context. Put options before it, and quote blanks."
     ),
+    "flag-without-effect": _warning(
+        "option without effect", "The option is accepted and changes nothing; remove it."
+    ),
     "missing-context": _error("no context", "A build needs a context, often `.`, as last word."),
     "missing-image": _error(
         "no image", "The first word of a `cmd` that is no option is its image."
     ),
+    "missing-tag": _error("no tag", "Give the image a tag: `-t registry/name:tag`."),
+    "missing-value": _error("option without value", "The option takes a value; write it behind."),
     "shell-syntax": _error(
         "text that wants a shell",
         "Nothing gives the text to a shell. For pipes, redirections or several commands write "
         "`image sh -c '…'`.",
     ),
+    "unclosed-quote": _error(
+        "quote that doesn't end", "Close the quote, or put a backslash before it."
+    ),
+    "unknown-flag": _error("unknown option", "The command has no such option."),
     "unsupported-flag": _error(
         "option that isn't supported", "The message says why, and what to do instead."
     ),

@@ -185,6 +185,7 @@ class _Compilation:
         self._options = options
         self._resolve = resolve_secrets
         self._reporter = Reporter(source)
+        self._run = variables.template_data()
         self._aliases: Aliases | None = None
         self._secrets: Mapping[str, str] = {}
         self._render_failed = False
@@ -294,11 +295,8 @@ class _Compilation:
         task = TaskFileReader(scratch).read(root)
         if task is None or not task.secrets:
             return
-        requests = [
-            SecretRequest(secret.id, secret.keyvault, secret.client_id)
-            for secret in task.secrets
-            if secret.id
-        ]
+        named = [secret for secret in task.secrets if secret.id]
+        requests = [SecretRequest(s.id, s.keyvault, s.client_id) for s in named]
         if self._resolve is None:
             self._secrets = {request.id: MASK for request in requests}
             return
@@ -320,13 +318,8 @@ class _Compilation:
         reporter = self._reporter
         whole = TaskCheck(task, reporter, MASK)
         whole.check()
-        if self._aliases is not None and "alias" in task.keys:
-            reporter.report(
-                "TF207",
-                "this second alias block is ignored; put its entries into the first",
-                task.keys["alias"].start,
-                width=5,
-            )
+        if "alias" in task.keys:
+            self._alias_without_effect(task.keys["alias"].start)
         volumes = whole.volumes()
         checker = StepCheck(task, reporter, MASK)
         checker.check()
@@ -360,6 +353,17 @@ class _Compilation:
             mask=self._values.mask,
         )
 
+    def _alias_without_effect(self, offset: int) -> None:
+        """Warn about an ``alias`` key that reached YAML, so that nothing read it."""
+        if self._aliases is None:
+            code, why = "TF902", "aliases are off with this version"
+        elif self._aliases.block:
+            code, why = "TF207", "put its entries into the first one"
+        else:
+            code, why = "TF207", "it must start a line of its own"
+        if not self._reporter.reported("TF902"):
+            self._reporter.report(code, f"this alias block is ignored: {why}", offset, width=5)
+
     def _kind_text(self, step: StepItem, step_id: str) -> str | None:
         """Return the step's text with alias and cache put in, None if unchanged."""
         if len(step.kinds) != 1:
@@ -369,7 +373,7 @@ class _Compilation:
             return None
         changed = text
         if self._aliases is not None and key in ALIASED_KINDS:
-            changed = replace_first_word(text, self._aliases, self._variables.template_data())
+            changed = replace_first_word(text, self._aliases, self._run)
         if step.cache.lower() == "enabled" and "cache" in KINDS[key].properties:
             changed = self._with_cache(step, step_id, text)
         if changed == text:
@@ -392,5 +396,4 @@ class _Compilation:
         return f"{found} {text}"
 
     def _secret_texts(self) -> tuple[str, ...]:
-        texts = [value for value in self._secrets.values() if value]
-        return (*texts, *self._values.mask)
+        return (*filter(None, self._secrets.values()), *self._values.mask)

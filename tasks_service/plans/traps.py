@@ -21,12 +21,13 @@ _CALL = re.compile(
 )
 _BLOCK = re.compile(r"^alias[ \t]*:", re.MULTILINE)
 _ACTION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
-_RUN = re.compile(r"(?<![\w)\]])\.Run\.([A-Za-z_]\w*)")
-_VALUE = re.compile(r"(?<![\w)\]])\.Values\.([A-Za-z_]\w*)")
+_RUN = re.compile(r"\.Run\.(?<![\w)\]]\.Run\.)([A-Za-z_]\w*)")
+_VALUE = re.compile(r"\.Values\.(?<![\w)\]]\.Values\.)([A-Za-z_]\w*)")
 _SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|private_?key", re.IGNORECASE)
 _OTHER_BUILDERS = re.compile(
     r"\b(?:docker|buildx|buildctl|podman|buildah|pack|kaniko|oras|crane|skopeo)\b"
 )
+_KNOWN_RUN = frozenset(RUN_NAMES)
 _STANDARD_NETWORKS = frozenset(("host", "none", "bridge", "default"))
 _MIN_SECRET = 3
 
@@ -54,6 +55,8 @@ def check_variables(text: str, data: Mapping[str, Any], reporter: Reporter) -> N
     if "{{" not in text:
         return
     values = data["Values"]
+    if set(_RUN.findall(text)) <= _KNOWN_RUN and set(_VALUE.findall(text)) <= values.keys():
+        return
     for action in _ACTION.finditer(text):
         for found in _RUN.finditer(action[0]):
             if found[1] not in RUN_NAMES:

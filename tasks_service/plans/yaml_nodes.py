@@ -32,18 +32,17 @@ class Node:
     offsets in the text. ``weight`` counts the nodes below, aliases included.
     """
 
-    __slots__ = ("end", "flow", "kind", "plain", "start", "style", "tag", "value", "weight")
+    # Defaults of the class, not slots: most nodes never change them, and a
+    # file has thousands of nodes.
+    plain = False
+    tag = ""
+    weight = 1
 
     def __init__(self, kind: str, value: Any, start: int, end: int) -> None:
         self.kind = kind
         self.value = value
         self.start = start
         self.end = end
-        self.plain = False
-        self.style = ""
-        self.flow = False
-        self.tag = ""
-        self.weight = 1
 
     def __repr__(self) -> str:
         return f"Node({self.kind}, {self.value!r})"
@@ -169,14 +168,19 @@ class _Builder:
         return root
 
     def _scalar(self, event: Any) -> None:
-        style = event.style or ""
         node = Node(SCALAR, event.value, event.start_mark.index, event.end_mark.index)
-        node.plain = not style
-        node.style = style
+        if not event.style:
+            node.plain = True
         if event.tag is not None:
             self._tag(node, event)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
+        keys = self._key
+        if keys and keys[-1] is None and self._stack[-1][0].kind == MAPPING:
+            # The key of a pair: the most frequent case, and never counted.
+            self._stack[-1][0].weight += 1
+            keys[-1] = node
+            return
         self._place(node)
 
     def _mapping_start(self, event: Any) -> None:
@@ -186,7 +190,6 @@ class _Builder:
         self._open(Node(SEQUENCE, [], event.start_mark.index, event.end_mark.index), event)
 
     def _open(self, node: Node, event: Any) -> None:
-        node.flow = bool(event.flow_style)
         if event.tag is not None:
             self._tag(node, event)
         if event.anchor is not None:

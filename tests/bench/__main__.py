@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import builds, cli, engine
+from tests.bench import builds, cli, engine, language
 from tests.bench.measure import Row, table, write
 from tests.bench.place import ROOT, BenchError, Place
 
@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Place], Iterator[Row]]]] = {
     "pushed": (("build-push-context-cold", "build-push-context-changed"), builds.pushed),
     "commands": (("cmd-steps-in-a-row", "cmd-steps-in-parallel"), engine.commands),
     "overhead": (("engine-overhead-in-a-row", "engine-overhead-in-parallel"), engine.overhead),
+    "language": (("language-20-steps", "language-2000-steps"), language.language),
     "cold": (("run-one-step-cold",), cli.cold),
     "cli": (("cli-help", "cli-run-nothing"), cli.start),
 }
