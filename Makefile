@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV := .venv/bin
 STACK := $(VENV)/python -m tasks_service.devstack
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
 
