@@ -54,7 +54,11 @@ class Problem:
         if not self.source.strip():
             return f"  {self.suggestion}" if self.suggestion else ""
         start = max(0, self.column - 61)
-        shown = self.source[start : start + 120]
+        shown = "".join(
+            # What a terminal could obey (or hide) must not reach it.
+            character if character.isprintable() or character == "\t" else "\ufffd"
+            for character in self.source[start : start + 120]
+        )
         before = shown[: self.column - 1 - start]
         padding = "".join("\t" if character == "\t" else " " for character in before)
         width = max(1, min(self.width, len(shown) - len(before)))

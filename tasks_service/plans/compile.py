@@ -37,7 +37,7 @@ from tasks_service.plans.step_checks import StepCheck
 from tasks_service.plans.task_file import TaskFileReader
 from tasks_service.plans.template import Rendered, render_template
 from tasks_service.plans.traps import Traps, check_unknown_aliases, check_variables
-from tasks_service.plans.values import Values, merge_values
+from tasks_service.plans.values import Values, env_problems, merge_values
 from tasks_service.plans.variables import RunVariables, template_data
 from tasks_service.plans.version import (
     DEFAULT_VERSION,
@@ -189,7 +189,7 @@ class _Compilation:
         self._aliases: Aliases | None = None
         self._secrets: Mapping[str, str] = {}
         self._render_failed = False
-        for problem in values.problems:
+        for problem in (*values.problems, *env_problems(options.env)):
             self._reporter.add(problem)
 
     def run(self) -> Compiled:

@@ -38,12 +38,8 @@ def merge_env(
 
 
 def command_line_env(entries: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return ``--env`` entries as pairs; ``A=1,B=2`` is two, ``A=1,2`` is one."""
-    split: list[str] = []
-    for entry in entries:
-        parts = entry.split(",")
-        split += parts if all(part.find("=") > 0 for part in parts) else [entry]
-    return split_env(split)
+    """Return ``--env`` entries as pairs; one entry may hold several, with commas."""
+    return split_env([part for entry in entries for part in entry.split(",")])
 
 
 def working_directory(path: str) -> str:

@@ -105,6 +105,12 @@ def shown(value: str) -> str:
     return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 1] + "…"
 
 
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
     """Return the known word that ``word`` was likely meant to be, or ''."""
     candidates = list(known)
@@ -201,6 +207,7 @@ class Reporter:
             # The text at fault isn't one stretch of the user's file.
             width = _word_width(text, column)
         severity = WARNING if severity == WARNING else ERROR
+        message, suggestion = _printable(message), _printable(suggestion)
         if len(message) > _LONGEST:
             message = message[: _LONGEST - 1] + "…"
         problem = Problem(

@@ -56,6 +56,16 @@ def merge_values(
     return Values(data, tuple(mask), tuple(problems))
 
 
+def env_problems(entries: Sequence[str]) -> tuple[Problem, ...]:
+    """Return what is wrong with ``--env`` entries, each ``NAME=value[,NAME=value]``."""
+    return tuple(
+        Problem("--env", 1, 1, ERROR, "TF508", f"'{shown(part)}' must be NAME=value")
+        for entry in entries
+        for part in entry.split(",")
+        if part.find("=") < 1
+    )
+
+
 def _read_file(text: str | bytes, file: str, problems: list[Problem]) -> dict[str, Any]:
     if isinstance(text, bytes):
         try:

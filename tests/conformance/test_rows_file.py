@@ -147,8 +147,10 @@ def test_environment_of_the_task() -> None:
 
 def test_environment_of_the_command_line() -> None:
     """Y-023: weaker than the file, and split at commas."""
-    done = plan("env: [A=1]\n" + ONE, options=options(env=("A=2,B=3", "C=4,5")))
-    assert done.steps[0].env == (("A", "1"), ("B", "3"), ("C", "4,5"))
+    done = plan("env: [A=1]\n" + ONE, options=options(env=("A=2,B=3", "C=4=5")))
+    assert done.steps[0].env == (("A", "1"), ("B", "3"), ("C", "4=5"))
+    for wrong in ("A", "=1", "A=1,2", ""):
+        assert [p.code for p in compiled(ONE, options=options(env=(wrong,))).errors] == ["TF508"]
 
 
 def test_lists_of_the_task() -> None:
