@@ -58,6 +58,10 @@ bench: setup ## Measure us against our peers (ONLY=name runs some, ROUNDS=n)
 conformance: setup ## Compare our task language with recorded cases (CASES=file, a .jsonl)
 	@$(VENV)/python -m tests.conformance $(CASES)
 
+.PHONY: fuzz
+fuzz: setup ## Look for task files that break the language (SECONDS=n)
+	@$(VENV)/python -m tests.fuzz $(SECONDS)
+
 ##@ Generated files
 
 .PHONY: proto
@@ -67,6 +71,14 @@ proto: setup ## Make the BuildKit stubs of schemas/*.proto
 .PHONY: schemas
 schemas: setup ## Make schemas/*.json of the models
 	@$(VENV)/python -m tasks_service.plans.schema
+
+.PHONY: docs
+docs: setup ## Make the pages of docs/ that come from tables
+	@$(VENV)/python -m tasks_service.plans.reference
+	@$(VENV)/python -m tests.conformance.page
+	@$(VENV)/python -c 'from pathlib import Path; from runners.steps import build_flags, cmd_flags; \
+	  [Path("docs", name).write_text(kind.flags_page()) for name, kind in \
+	  (("build-flags.md", build_flags), ("cmd-flags.md", cmd_flags))]'
 
 .PHONY: lock
 lock: ## Make requirements.lock of pyproject.toml (needs uv: UV=path)

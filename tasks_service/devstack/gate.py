@@ -30,6 +30,8 @@ class Check:
 _GENERATORS = {
     "BuildKit stubs as schemas/*.proto say": "runners.clients.buildkit.codegen",
     "schemas/*.json as the models say": "tasks_service.plans.schema",
+    "docs/ of the language as its tables say": "tasks_service.plans.reference",
+    "docs/compatibility.md as the tests say": "tests.conformance.page",
 }
 _QUICK_TESTS = ("tests/unit", "tests/contract")
 
