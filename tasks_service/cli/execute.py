@@ -46,6 +46,7 @@ from tasks_service.cli.output import (
 from tasks_service.cli.summary import print_record, print_summary
 from tasks_service.cli.terminal import SHOW_CURSOR, is_terminal
 from tasks_service.sources.errors import SourceNotFound
+from tasks_service.sources.folders import sweep as sweep_sources
 from tasks_service.sources.open import Source, open_source
 from tasks_service.sources.settings import SourceSettings
 
@@ -349,6 +350,7 @@ class _Run:
 
 def _sweep(backend: Backend, problems: list[str]) -> None:
     try:
+        sweep_sources(SourceSettings().folder)
         backend.sweep()
     except RunnerError as error:
         problems.append(f"what dead runs left could not be removed: {error.message}")

@@ -29,7 +29,7 @@ def base_folder(parent: Path) -> Path:
     Raises:
         SystemFault: It is not ours, or can't be made.
     """
-    base = _passable(parent) / f"tasks-sources-{os.geteuid()}"
+    base = _passable(parent) / _name()
     try:
         base.mkdir(mode=0o711, parents=True, exist_ok=True)
         found = base.lstat()
@@ -41,6 +41,10 @@ def base_folder(parent: Path) -> Path:
             hint="remove it, or point TMPDIR to another folder",
         )
     return base
+
+
+def _name() -> str:
+    return f"tasks-sources-{os.geteuid()}"
 
 
 def _passable(parent: Path) -> Path:
@@ -75,6 +79,8 @@ def private_folder(parent: Path) -> Iterator[Path]:
 
 def sweep(parent: Path) -> int:
     """Remove the folders of dead processes and return how many. Idempotent."""
+    if not (_passable(parent) / _name()).exists():
+        return 0
     base = base_folder(parent)
     removed = 0
     with _guard(base):

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,14 @@ class Repository:
 
 
 @pytest.fixture
-def source_folder(tmp_path: Path) -> Path:
-    """A folder that the process which fetches may pass through."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o711)
-    return tmp_path
+def source_folder() -> Iterator[Path]:
+    """A folder that the process which fetches may pass through.
+
+    Not below pytest's own folder, which every session closes to others again.
+    """
+    with tempfile.TemporaryDirectory(prefix="tasks-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture
@@ -132,7 +136,7 @@ class Tasks:
 
 
 @pytest.fixture
-def tasks(state_dir: Path, source_folder: Path) -> Tasks:
+def tasks(state_dir: Path, source_folder: Path, tmp_path: Path) -> Tasks:
     environment = {
         **os.environ,
         "TASKS_STATE_DIR": str(state_dir),
@@ -141,4 +145,4 @@ def tasks(state_dir: Path, source_folder: Path) -> Tasks:
     }
     for name in ("TASKS_REGISTRY", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR"):
         environment.pop(name, None)
-    return Tasks(environment, source_folder, state_dir)
+    return Tasks(environment, tmp_path, state_dir)

@@ -140,15 +140,26 @@ def test_signals_cancel_and_leave_nothing(
     assert tasks.left() == []
 
 
-def test_a_killed_run_is_swept_by_the_next(tasks: Tasks, base_image: str) -> None:
-    with tasks.start(*one_command(base_image, 'sh -c "echo ready; sleep 300"')) as process:
+def test_a_killed_run_is_swept_by_the_next(
+    tasks: Tasks,
+    new_repository: Callable[[str], Repository],
+    base_image: str,
+    registry: str,
+    source_folder: Path,
+) -> None:
+    repository = new_repository("slow")
+    task = f"steps:\n  - cmd: {base_image} sh -c 'echo ready; sleep 300'\n"
+    repository.commit({"acb.yaml": task})
+    with tasks.start("run", repository.url, "-r", registry) as process:
         wait_for(process, "ready")
         process.kill()
         process.communicate(timeout=60)
     assert tasks.left() != []
+    assert list(source_folder.glob("tasks-sources-*/s-*")) != []
     code, _, err = tasks.run(*one_command(base_image, "true"))
     assert code == 0, err
     assert tasks.left() == []
+    assert list(source_folder.glob("tasks-sources-*/s-*")) == []
 
 
 BAD = [
@@ -185,7 +196,7 @@ def test_a_task_file_that_leads_out_of_a_repository(tasks: Tasks, app: Repositor
     (app.work / "leak.yaml").symlink_to("/etc/passwd")
     app.commit({})
     code, out, err = tasks.run("run", app.url, "-f", "leak.yaml")
-    assert (code, out) == (2, "")
+    assert (code, out) == (2, ""), err
     assert "leaves the source" in err
     assert "root:" not in err
 
