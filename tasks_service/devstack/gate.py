@@ -84,6 +84,7 @@ def run_tests(checkout: Path, environment: Mapping[str, str] | None) -> bool:
         environment: What tests with real parts need; None runs the others only.
     """
     words = [str(checkout / ".venv" / "bin" / "python"), "-m", "pytest", "-q"]
+    words += ["--durations=10", "--durations-min=5"]
     if environment is None:
         words += [name for name in _QUICK_TESTS if (checkout / name).is_dir()]
     done = subprocess.run(
