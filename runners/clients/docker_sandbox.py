@@ -145,6 +145,7 @@ class DockerSandbox:
 
     def push(self, reference: str, output: Output, cancel: Cancellation) -> PushedImage:
         """See Sandbox."""
+        cancel.check()
         return self._images.push(reference, output, cancel)
 
     def close(self) -> None:

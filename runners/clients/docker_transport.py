@@ -49,9 +49,9 @@ class Sockets:
     def add(self, connection: _Connection) -> None:
         """Take note of one; raises OSError if the work was cancelled already."""
         with self._lock:
-            self._connections.add(connection)
             if self._shut:
                 raise ConnectionAbortedError("canceled")
+            self._connections.add(connection)
 
     def drop(self, connection: _Connection) -> None:
         """Forget one."""
@@ -94,7 +94,11 @@ class _Pool(urllib3.connectionpool.HTTPConnectionPool):
         connection: Any = super()._get_conn(timeout)
         sockets: Sockets | None = getattr(self._local, "sockets", None)
         if sockets is not None:
-            sockets.add(connection)
+            try:
+                sockets.add(connection)
+            except OSError:
+                super()._put_conn(connection)
+                raise
             connection.sockets = sockets
         return connection
 
