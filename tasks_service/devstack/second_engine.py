@@ -39,7 +39,12 @@ if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -t cgroup -o "$options" cgroup "$folder" || rmdir "$folder"
   done < /proc/self/cgroup
 fi
-containerd --root /var/lib/docker/containerd --log-level warn &
+# With its old default network at hand it would remove the machine's docker0.
+rm -f /var/lib/docker/network/files/local-kv.db
+printf 'version = 2\\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\\n' \\
+  > /etc/second-containerd.toml
+containerd --config /etc/second-containerd.toml --root /var/lib/docker/containerd \
+  --log-level warn &
 until [ -S /run/containerd/containerd.sock ]; do sleep 0.02; done
 ln -sf /sockets/docker.sock /run/docker.sock
 mkdir -p /etc/docker

@@ -188,6 +188,17 @@ def _prepare(engine: PrivateEngine) -> None:
         leftover.unlink(missing_ok=True)
     _unmount_below(engine.data)
     shutil.rmtree(engine.run / "exec", ignore_errors=True)
+    # An engine with address pools of its own that finds its old default network
+    # here removes the interface `docker0`, whoever's it is (moby's
+    # removeDefaultBridgeInterface). Networks of runs don't outlive their runs.
+    for networks in _network_stores(engine.data):
+        networks.unlink(missing_ok=True)
+
+
+def _network_stores(data: Path) -> list[Path]:
+    # Beside the data itself, and below the folder of a remapped user.
+    name = Path("network", "files", "local-kv.db")
+    return [path for path in (data / name, *data.glob(f"*/{name}")) if path.exists()]
 
 
 def _launch(engine: PrivateEngine) -> None:

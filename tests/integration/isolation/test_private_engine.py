@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.backends.dind import outer, places, private_engine
+from runners.backends.dind import bridge, outer, places, private_engine
 from runners.backends.dind.owner import process_start
 
 
@@ -52,6 +52,26 @@ def test_a_killed_engine_is_started_again_and_stops_without_a_trace(place: Path)
         ["iptables", "-t", "mangle", "-S"], capture_output=True, text=True, check=True
     ).stdout
     assert private_engine.chain_name(place) not in rules
+
+
+@pytest.fixture
+def docker0() -> Iterator[str]:
+    """The interface of the user's engine, or one that stands for it."""
+    name = "docker0"
+    ours = not Path("/sys/class/net", name).exists()
+    if ours:
+        bridge.make(name, "10.159.0.1", 24, 1400)
+    yield name
+    if ours:
+        bridge.remove(name)
+
+
+def test_a_restart_leaves_the_users_default_bridge_alone(place: Path, docker0: str) -> None:
+    first = private_engine.start(place).pid()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    private_engine.start(place)
+    assert Path("/sys/class/net", docker0).exists()
 
 
 def test_the_number_of_a_dead_engine_is_not_taken_for_it(place: Path) -> None:
