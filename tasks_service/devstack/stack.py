@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from runners.backends.dind import config, open_backend, private_engine
+from runners.backends.dind import config, open_backend, places, private_engine
 from runners.model.errors import Denied, RunnerError, Unavailable
 from tasks_service.devstack import (
     engines,
@@ -24,10 +24,12 @@ from tasks_service.devstack import (
     second_engine,
 )
 from tasks_service.devstack.engines import Engine
-from tasks_service.devstack.layout import Layout, load, save
+from tasks_service.devstack.layout import Layout, load
 
 GIT = "git-server"
 _GIT_START_S = 20
+# What the next `make demo` has use for, and the results of measurements.
+_KEPT = frozenset({"cache", "ports.json", "bench.json", "lock"})
 _PROGRAMS = {
     "docker-registry": "docker-registry",
     "git": "git",
@@ -110,7 +112,7 @@ def up(where: Layout) -> Stack:
 
 
 def down(where: Layout) -> None:
-    """Stop and remove all that ``up`` started and made. Idempotent."""
+    """Stop and remove all that ``up`` started and made, the cache apart. Idempotent."""
     with progress.step("Git server"):
         processes.stop(GIT, where.run)
     with progress.step("Registry"):
@@ -123,21 +125,35 @@ def down(where: Layout) -> None:
         private_engine.stop(where.state, notice=engines.notice)
         prefixes = (private_engine.bridge_prefix(where.state), second_engine.bridge_name(where))
         packet_filter.restore(where, prefixes)
-    ports = load(where.state / "ports.json")
-    for name in (
-        "registry",
-        "git",
-        "run",
-        "bench",
-        "images.json",
-        "demo-run.json",
-        "runner.json",
-        "runs",
-        "log",
-    ):
-        _remove(where.state / name)
+    busy = _mounts()
+    for path in where.state.iterdir():
+        if path.name in _KEPT:
+            continue
+        # Never reach into something that is mounted, whoever mounted it.
+        if any(point.is_relative_to(path) for point in busy):
+            progress.warn(f"{path} stays: something is mounted there")
+        else:
+            _remove(path)
     _remove(where.run)
-    save(where.state / "ports.json", ports)
+    for place in (places.run_root(where.state), places.data_root(where.state)):
+        if place != where.state.resolve():
+            _remove(place)
+
+
+def status(where: Layout) -> dict[str, str]:
+    """Return what runs, by name, in words for a person."""
+    private = private_engine.status(where.state)
+    git = processes.find(GIT, where.run)
+    return {
+        "engine of our own": private.address if private else "not running",
+        "registry": registry.running(where) or "not running",
+        "Git server": _git_url(where) if git else "not running",
+    }
+
+
+def _mounts() -> list[Path]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [Path(line.split()[4].encode().decode("unicode_escape")) for line in lines]
 
 
 def _sweep_runners(where: Layout) -> None:
@@ -164,17 +180,6 @@ def _clean_users_engine(where: Layout) -> None:
         port = load(where.state / "ports.json").get(registry.NAME)
         ours = ("tasks-service/", *([f"127.0.0.1:{port}/"] if port else []))
         engines.remove_images(engine, ours)
-
-
-def status(where: Layout) -> dict[str, str]:
-    """Return what runs, by name, in words for a person."""
-    private = private_engine.status(where.state)
-    git = processes.find(GIT, where.run)
-    return {
-        "engine of our own": private.address if private else "not running",
-        "registry": registry.running(where) or "not running",
-        "Git server": _git_url(where) if git else "not running",
-    }
 
 
 def _install_missing(*, with_engine: bool) -> None:

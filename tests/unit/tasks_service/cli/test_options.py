@@ -108,4 +108,12 @@ def test_a_wrong_platform_names_its_part(text: str, word: str) -> None:
 
 def test_state_lives_where_the_user_says(tmp_path: Path) -> None:
     assert state_directory({"TASKS_STATE_DIR": str(tmp_path)}) == tmp_path
-    assert state_directory({}).name == "tasks"
+
+
+def test_a_set_up_of_the_user_comes_before_that_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "runner.json").write_text("{}")
+    assert state_directory({}) == tmp_path / "tasks"
