@@ -123,8 +123,7 @@ def down(where: Layout) -> None:
     with progress.step("Engine of our own"):
         second_engine.forget(where)
         private_engine.stop(where.state, notice=engines.notice)
-        prefixes = (private_engine.bridge_prefix(where.state), second_engine.bridge_name(where))
-        packet_filter.restore(where, prefixes)
+        packet_filter.restore(where, _bridges(where))
     busy = _mounts()
     for path in where.state.iterdir():
         if path.name in _KEPT:
@@ -149,6 +148,12 @@ def status(where: Layout) -> dict[str, str]:
         "registry": registry.running(where) or "not running",
         "Git server": _git_url(where) if git else "not running",
     }
+
+
+def _bridges(where: Layout) -> tuple[str, ...]:
+    """Return how the names of all bridges of ours begin."""
+    default = private_engine.PrivateEngine(where.state).bridge
+    return (default, private_engine.bridge_prefix(where.state), second_engine.bridge_name(where))
 
 
 def _mounts() -> list[Path]:
