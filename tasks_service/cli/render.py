@@ -20,8 +20,8 @@ def command(file: str, **parameters: Any) -> int:
     `plan` and `run` read. The exit code is 2 where the text can't be rendered;
     mistakes in what it says are for `tasks lint`.
     """
-    from tasks_service.plans.views.diagnostics import as_text
     from tasks_service.plans.masking import mask_text
+    from tasks_service.plans.views.diagnostics import as_text
 
     compiled = compile_file(file, parameters)
     if compiled.render_failed:
