@@ -107,7 +107,6 @@ class BuildRequest:
         no_cache: None uses the cache; ``()`` ignores it for all stages; names
             ignore it for those stages.
         cache_from, cache_to: CSV entries split into dicts with ``type``.
-        push: Push all tags from the builder, without a step of its own.
         attrs: Further frontend attributes, already in BuildKit's words.
     """
 
@@ -129,7 +128,6 @@ class BuildRequest:
     cache_to: tuple[Mapping[str, str], ...] = ()
     provenance: str | None = "mode=max"
     sbom: str | None = None
-    push: bool = False
     add_hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int | None = None
     ulimits: tuple[str, ...] = ()
@@ -142,7 +140,6 @@ class BuildResult:
 
     image: BuiltImage | None
     base_images: tuple[BaseImage, ...] = ()
-    pushed: tuple[PushedImage, ...] = ()
 
 
 class Sandbox(Protocol):

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runners.backends.base import SandboxRequest
+from runners.backends.fake import FakeBackend
+from runners.model.cancellation import Cancellation
 from runners.model.errors import InvalidInput
 from runners.model.plan import PlannedStep
 from runners.sandbox import BuildRequest, BuildSecret
@@ -16,6 +19,7 @@ from runners.steps.base import SpecProblem
 from runners.steps.build import request_of
 from runners.steps.build_flags import FLAGS
 from runners.steps.flags import Effect
+from tests.contract.commands import Recorder
 
 # Every option of `docker build --help`, with and without BuildKit, of Docker 28.
 DOCKER_BUILD = re.findall(
@@ -118,6 +122,22 @@ def test_caches_live_in_registries() -> None:
     assert request.cache_from == ({"type": "registry", "ref": "r/x:c"},)
     assert request.cache_to == ({"type": "registry", "ref": "r/x:c", "mode": "max"},)
     assert problem("--cache-to type=local,dest=/x .").code == "unsupported-flag"
+
+
+def test_an_enabled_cache_lives_beside_the_first_tag_with_a_registry() -> None:
+    spec = KINDS["build"].parse("-t x -t host:5000/a/b:1 .").spec
+    request = request_of(PlannedStep(id="s/1", kind="build", spec=spec, cache="enabled"))
+    place = {"type": "registry", "ref": "host:5000/a/b:cache_quickrun_s-1"}
+    assert request.cache_from == (place,)
+    assert request.cache_to == ({**place, "mode": "max", "ignore-error": "true"},)
+
+
+def test_push_pushes_every_tag_after_the_build() -> None:
+    spec = KINDS["build"].parse("--push -t a:1 -t b:1 .").spec
+    sandbox = FakeBackend().open(SandboxRequest("r"), Cancellation())
+    step = PlannedStep(id="s", kind="build", spec=spec)
+    outcome = KINDS["build"].execute(step, sandbox, Recorder(), Cancellation())
+    assert [image.reference for image in outcome.pushed] == ["a:1", "b:1"]
 
 
 def test_platforms_sizes_and_hosts() -> None:
