@@ -393,6 +393,7 @@ class _Compilation:
             width = max(1, node.end - node.start)
             self._reporter.report("TF910", f"no cache: {problem}", node.start, width=width)
             return text
+        step.cache_placed = True
         return f"{found} {text}"
 
     def _secret_texts(self) -> tuple[str, ...]:

@@ -259,11 +259,13 @@ class MountItem(Item):
 class StepItem(Item):
     """An entry of ``steps``, as written.
 
-    ``kinds`` holds the step-kind keys that were given a value, with it.
+    ``kinds`` holds the step-kind keys that were given a value, with it;
+    ``cache_placed`` tells that the place of the cache is in that text.
     """
 
     index: int = 0
     kinds: dict[str, str | list[str]] = field(default_factory=dict)
+    cache_placed: bool = False
     id: str = ""
     when: list[str] = field(default_factory=list)
     timeout: int = 0

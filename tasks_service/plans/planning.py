@@ -115,7 +115,8 @@ class StepPlanner:
             pull=step.pull,
             download_retries=max(0, step.cmd_download_retries),
             download_retry_delay_s=max(0, step.cmd_download_retry_delay),
-            cache=step.cache.lower() or None,
+            # A cache whose place is in the text needs nobody to place it again.
+            cache=None if step.cache_placed else step.cache.lower() or None,
             volume_mounts=tuple(VolumeMount(m.name, m.mount_path) for m in step.mounts),
             exited_with=tuple(step.exited_with),
             exited_without=tuple(step.exited_without),

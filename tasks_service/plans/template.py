@@ -23,9 +23,12 @@ NO_VALUE = "<no value>"
 _MAX_ERRORS = 20
 _OPEN, _CLOSE = "\x01", "\x02"
 _MARKER = re.compile(_OPEN + r"([0-9]{1,7})" + _CLOSE)
-_ACTION_REST = re.compile(
-    r"""(?:"(?:[^"\\\n]|\\.)*+"|`[^`]*+`|'(?:[^'\\\n]|\\.)*+'|(?!\}\})[^"`'])*+\}\}""", re.DOTALL
-)
+_STRING = r"""(?:"(?:[^"\\\n]|\\.)*+"|`[^`]*+`|'(?:[^'\\\n]|\\.)*+')"""
+_QUOTED = re.compile(_STRING, re.DOTALL)
+_ACTION_REST = re.compile(rf"""(?:{_STRING}|(?!\}}\}})[^"`'])*+\}}\}}""", re.DOTALL)
+_UNTIL_OPEN_QUOTE = re.compile(rf"""(?:{_STRING}|[^"`'])*+(?=["`'])""", re.DOTALL)
+_LONG_NUMBER = 16
+_OCTAL = re.compile(r"0[0-7_]{16,}")
 _COMMENT_REST = re.compile(r"/\*.*?\*/(?P<trim>[ \t\r\n]-)?\}\}", re.DOTALL)
 _SPACE = " \t\r\n"
 _KEYWORD = re.compile(r"\s*([a-z]+)\b")
@@ -117,9 +120,10 @@ def render_template(
     """
     if "{{" not in source:
         return Rendered(source, Segments())
-    pieces = _split(source)
-    if pieces is None:
-        return _render_unsplit(source, name, data, engine or default_engine())
+    try:
+        pieces = _split(source)
+    except TemplateError as error:
+        return Rendered(None, Segments(), (error,))
     if not strict:
         quick = _render_variables(source, pieces, data)
         if quick is not None:
@@ -127,20 +131,31 @@ def render_template(
     return _render_all(source, pieces, name, data, strict=strict, engine=engine or default_engine())
 
 
-def _render_unsplit(
-    source: str, name: str, data: Mapping[str, Any], engine: TemplateEngine
-) -> Rendered:
-    """Let the engine say what is wrong with a text that can't be split."""
-    try:
-        return Rendered(engine.render(source, name, data, strict=False), Segments())
-    except TemplateError as error:
-        return Rendered(None, Segments(), (error,))
+def _unclosed(source: str, found: int, inner: int) -> TemplateError:
+    """Return what is wrong with an action at ``found`` that never ends."""
+    if source.startswith("/*", inner):
+        return TemplateError("this template comment is never closed", found)
+    open_quote = _UNTIL_OPEN_QUOTE.match(source, inner)
+    if open_quote is not None and open_quote.end() < len(source):
+        return TemplateError("this quoted text is never closed", open_quote.end())
+    return TemplateError("this template action is never closed", found)
 
 
-def _split(source: str) -> list[_Piece] | None:
+def _impossible_number(piece: _Piece) -> TemplateError | None:
+    """Refuse octal numbers of endless length, on which engines spend ages."""
+    if "00" not in piece.body and "0_" not in piece.body and len(piece.body) < _LONG_NUMBER:
+        return None
+    bare = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), piece.body)
+    number = _OCTAL.search(bare)
+    if number is None:
+        return None
+    return TemplateError("this number is too long", piece.body_start + number.start())
+
+
+def _split(source: str) -> list[_Piece]:
     """Cut a template into text and actions, trim markers carried out.
 
-    None if an action never ends.
+    Raises TemplateError if an action never ends.
     """
     pieces: list[_Piece] = []
     position = 0
@@ -162,24 +177,19 @@ def _split(source: str) -> list[_Piece] | None:
             while end > start and source[end - 1] in _SPACE:
                 end -= 1
         pieces.append(_Piece(start, end, action=False))
-        after = _end_of_action(source, found, inner, pieces)
-        if after is None:
-            return None
-        position, trim_next = after
+        position, trim_next = _end_of_action(source, found, inner, pieces)
 
 
-def _end_of_action(
-    source: str, found: int, inner: int, pieces: list[_Piece]
-) -> tuple[int, bool] | None:
+def _end_of_action(source: str, found: int, inner: int, pieces: list[_Piece]) -> tuple[int, bool]:
     """Append the action that opens at ``found``; return where it ends and trim."""
     if source.startswith("/*", inner):
         comment = _COMMENT_REST.match(source, inner)
         if comment is None:
-            return None
+            raise _unclosed(source, found, inner)
         return comment.end(), comment["trim"] is not None
     rest = _ACTION_REST.match(source, inner)
     if rest is None:
-        return None
+        raise _unclosed(source, found, inner)
     end = rest.end()
     trim = source[end - 3] == "-" and end - 4 >= inner and source[end - 4] in _SPACE
     body = source[inner : end - (3 if trim else 2)]
@@ -243,6 +253,13 @@ def _render_all(
     engine: TemplateEngine,
 ) -> Rendered:
     errors: list[TemplateError] = []
+    for piece in [piece for piece in pieces if piece.action]:
+        number = _impossible_number(piece)
+        if number is not None:
+            errors.append(number)
+            if piece.keyword:
+                return Rendered(None, Segments(), tuple(errors))
+            pieces.remove(piece)
     while True:
         marked, marks, sites = _instrument(source, pieces)
         try:

@@ -56,6 +56,13 @@ _NOT_OFFERED = (
     "genSignedCert", "genSignedCertWithKey",
 )  # fmt: skip
 _GROWING_BUILTINS = ("print", "println", "printf", "html", "js", "urlquery")
+_SHORT_TEXTS = (
+    "ago", "date", "dateInZone", "dateModify", "date_in_zone", "date_modify", "duration",
+    "durationRound", "htmlDate", "htmlDateInZone", "mustDateModify", "mustToDate",
+    "must_date_modify", "semver", "semverCompare", "toDate", "unixEpoch",
+)  # fmt: skip
+_LONGEST_DATE = 64
+_MAX_LAYOUT_DIGITS = 18
 _WIDTH = re.compile(r"%[-+# 0]*(?:(\d+)|\*)?(?:\.(?:(\d+)|\*))?")
 
 
@@ -208,6 +215,18 @@ def _check_printf(name: str, arguments: tuple[Any, ...]) -> None:
         raise _too_big(name)
 
 
+def _check_short(name: str, arguments: tuple[Any, ...]) -> None:
+    """Dates and versions are short; the library's time grows fast with longer texts."""
+    if any(len(text) > _LONGEST_DATE for text in _strings(arguments)):
+        raise BudgetExceededError(f"{name} takes texts of at most {_LONGEST_DATE} characters")
+    if "oDate" in name and arguments and isinstance(arguments[0], str):
+        # Each number of a layout may take one digit or two; with many of them
+        # the library tries every combination.
+        numbers = sum(map(str.isdigit, re.sub(r"[.,][09]+", "", arguments[0], count=1)))
+        if numbers > _MAX_LAYOUT_DIGITS:
+            raise BudgetExceededError(f"{name}: the layout has too many numbers")
+
+
 _CHECKS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
     **dict.fromkeys(("until", "untilStep", "seq"), _check_sequence),
     **dict.fromkeys(("repeat",), _check_repeat),
@@ -219,6 +238,7 @@ _CHECKS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
     **dict.fromkeys(("replace",), _check_replace),
     **dict.fromkeys(("wrap", "wrapWith"), _check_wrap),
     **dict.fromkeys(("printf",), _check_printf),
+    **dict.fromkeys(_SHORT_TEXTS, _check_short),
 }
 
 

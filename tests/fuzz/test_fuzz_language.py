@@ -21,6 +21,8 @@ from tests.fuzz.strategies import ALIAS_TEXTS, TASK_FILES, TEMPLATES
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 FOUND: list[bytes | str] = [
+    'steps: [{cmd: "{{.Runsh-base\\n push: [00000000000000000000000000000"}]\n',
+    "a: {{ " + "0" * 40 + "x }}",
     "version: v1.1.0\nalias:\n  directive: '\\'\nsteps: [{cmd: a}]\n",
     "{{",
     "{{/*",

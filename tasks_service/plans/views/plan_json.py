@@ -35,7 +35,6 @@ _SHOWN: Mapping[str, str] = {
     "pull": "pull",
     "cmdDownloadRetries": "download_retries",
     "cmdDownloadRetryDelay": "download_retry_delay_s",
-    "cache": "cache",
     "cpus": "cpus",
     "exitedWith": "exited_with",
     "exitedWithout": "exited_without",
@@ -98,6 +97,8 @@ def _step(planned: PlannedStep, item: StepItem, task: TaskFile | None) -> dict[s
         data["disableWorkingDirectoryOverride"] = True
     elif item.working_directory or (task is not None and task.working_directory):
         data["workingDirectory"] = planned.working_directory
+    if item.cache:
+        data["cache"] = item.cache.lower()
     if planned.volume_mounts:
         data["volumeMounts"] = [
             {"name": mount.name, "mountPath": mount.mount_path} for mount in planned.volume_mounts

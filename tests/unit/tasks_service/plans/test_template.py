@@ -166,6 +166,10 @@ BOMBS = [
     "{{ if 1 }}" * 3000 + "{{ end }}" * 3000,
     "{{ range until 9999 }}{{ $x := repeat 1000000 \"x\" }}{{ end }}",
     "{{ range $i, $x := until 9999 }}{{ $y := shuffle (repeat 100000 \"x\") }}{{ end }}",
+    '{{ toDate "' + "1" * 60 + '" "' + "1" * 60 + 'x" }}',
+    '{{ toDate "' + "1" * 18 + '" "' + "1" * 40 + 'x" }}',
+    '{{ semverCompare (repeat 9999 ">=1.2 ||") "1.2.3" }}',
+    '{{ date (repeat 500000 "2006") now }}',
     "{{ .Values.a | " + "| ".join(["upper "] * 20000) + "}}",
 ]  # fmt: skip
 
@@ -177,6 +181,44 @@ def test_no_template_outlasts_or_outgrows_its_limits(text: str) -> None:
     # Twice the limit: the last call may be under way when the time is over.
     assert time.thread_time() - start < 2.0
     assert rendered.text is None or len(rendered.text) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("{{ " + "0" * 40 + "x }}", 3),
+        ("{{ if 1 }}{{ add 1 " + "0_" * 40 + " }}", 19),
+        ('{{ "a" | printf "x" ' + "0" * 17 + " }}", 20),
+    ],
+)
+def test_endless_octal_numbers_are_refused_at_once(text: str, offset: int) -> None:
+    start = time.thread_time()
+    errors = render(text).errors
+    assert errors[0].offset == offset
+    assert time.thread_time() - start < 1.0
+
+
+def test_long_digits_in_text_are_text() -> None:
+    assert render('{{ "' + "0" * 40 + '" | len }} ' + "0" * 40).text == "40 " + "0" * 40
+    assert render("{{ 1234567890123456789 }}").text == "1234567890123456789"
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("a {{ .x", 2), ('a {{ "b" "c', 9), ("a {{ `b", 5), ("a {{/* b }}", 2), ("{{ 'a }}", 3),
+        ('a {{ "b\nc" }}', 5),
+    ],
+)  # fmt: skip
+def test_what_is_never_closed_is_pointed_at(text: str, offset: int) -> None:
+    (error,) = render(text).errors
+    assert (error.offset, "never closed" in error.message) == (offset, True)
+
+
+def test_usual_date_layouts_are_no_bombs() -> None:
+    layout = "2006-01-02T15:04:05.999999999Z07:00"
+    text = f'{{{{ toDate "{layout}" "2026-01-02T03:04:05.5Z" | date "20060102150405" }}}}'
+    assert render(text).text == "20260102030405"
 
 
 def test_many_harmless_calls_are_no_bomb() -> None:
@@ -207,7 +249,6 @@ def test_the_short_way_means_what_the_engine_means(parts: list[str]) -> None:
     text = "".join(parts)
     whole = render(text)
     pieces = template._split(text)
-    assert pieces is not None
     slow = template._render_all(text, pieces, "t", DATA, strict=False, engine=default_engine())
     assert whole.text == slow.text
 
