@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from runners.model.cancellation import Cancellation
 from runners.model.errors import InvalidInput
-from runners.model.image import ImageRef
 from runners.model.plan import WORKSPACE, PlannedStep
 from runners.model.record import StepOutcome
 from runners.push.pusher import push_all
 from runners.sandbox import BuildRequest, BuildSecret, Output, Sandbox
 from runners.steps.base import Parsed
 from runners.steps.build_text import BuildSpec, read_build
-
-# A cache that cannot be stored is no reason to fail a build that worked.
-_CACHE_TO = {"mode": "max", "ignore-error": "true"}
 
 
 class BuildKind:
@@ -51,7 +46,11 @@ class BuildKind:
 
 
 def request_of(step: PlannedStep) -> BuildRequest:
-    """Return the build that the step asks for."""
+    """Return the build that the step asks for.
+
+    ``cache: enabled`` is in the text already: the compiler puts the options
+    there, which alone knows the run's registry and task (Y-075).
+    """
     spec: BuildSpec = step.spec
     env = dict(step.env)
     arguments = tuple(
@@ -65,7 +64,6 @@ def request_of(step: PlannedStep) -> BuildRequest:
             f"step '{step.id}': --secret takes the variable {missing[0]}, which it does not have",
             hint="add it to 'env' of the step",
         )
-    cache = _registry_cache(step)
     from_env = tuple(BuildSecret(name, value=env[variable]) for name, variable in spec.secret_env)
     return BuildRequest(
         context=spec.context,
@@ -82,26 +80,14 @@ def request_of(step: PlannedStep) -> BuildRequest:
         network=spec.network,
         pull=spec.pull,
         no_cache=spec.no_cache,
-        cache_from=spec.cache_from + cache,
-        cache_to=spec.cache_to + tuple({**entry, **_CACHE_TO} for entry in cache),
+        cache_from=spec.cache_from,
+        cache_to=spec.cache_to,
         provenance=spec.provenance,
         sbom=spec.sbom,
         add_hosts=spec.add_hosts,
         shm_size=spec.shm_size,
         ulimits=spec.ulimits,
     )
-
-
-def _registry_cache(step: PlannedStep) -> tuple[Mapping[str, str], ...]:
-    """Return where ``cache: enabled`` keeps layers: beside the first tag (Y-075)."""
-    if (step.cache or "").lower() != "enabled":
-        return ()
-    tags = map(ImageRef.parse, step.spec.tags)
-    first = next((tag for tag in tags if tag.registry), None)
-    if first is None:
-        return ()
-    name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"cache_quickrun_{step.id}")[:128]
-    return ({"type": "registry", "ref": f"{first.repository}:{name}"},)
 
 
 KIND = BuildKind()

@@ -124,14 +124,6 @@ def test_caches_live_in_registries() -> None:
     assert problem("--cache-to type=local,dest=/x .").code == "unsupported-flag"
 
 
-def test_an_enabled_cache_lives_beside_the_first_tag_with_a_registry() -> None:
-    spec = KINDS["build"].parse("-t x -t host:5000/a/b:1 .").spec
-    request = request_of(PlannedStep(id="s/1", kind="build", spec=spec, cache="enabled"))
-    place = {"type": "registry", "ref": "host:5000/a/b:cache_quickrun_s-1"}
-    assert request.cache_from == (place,)
-    assert request.cache_to == ({**place, "mode": "max", "ignore-error": "true"},)
-
-
 def test_push_pushes_every_tag_after_the_build() -> None:
     spec = KINDS["build"].parse("--push -t a:1 -t b:1 .").spec
     sandbox = FakeBackend().open(SandboxRequest("r"), Cancellation())
