@@ -65,6 +65,11 @@ def container_body(
 ) -> dict[str, Any]:
     """Return the body that creates the container of ``request``.
 
+    ``HOME`` stays what the image or the engine makes it. The original shares
+    one home with logins in it between all steps (X-03); here no step gets a
+    login, nor anything of another step but the workspace. No engine socket is
+    mounted either (X-02).
+
     Raises:
         InvalidInput: a value of the request cannot be.
         Denied: the request wants what ``policy`` does not allow.
