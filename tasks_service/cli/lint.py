@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tasks_service.cli.exit_codes import OK, USAGE
-from tasks_service.cli.offline import DEFAULT_FILE, compile_file, compile_options
+from tasks_service.cli.offline import DEFAULT_FILE, STAND_INS, compile_file, compile_options
 
 if TYPE_CHECKING:
     from tasks_service.errors import Problem
@@ -28,7 +28,8 @@ def command(files: tuple[str, ...], output: str, **parameters: Any) -> int:
     """Check task files; show every problem at once.
 
     Without FILE it checks acb.yaml; `-` is standard input. The exit code is 0
-    without errors (warnings don't count), 2 with errors. Each problem has a
+    without errors (warnings don't count), 2 with errors. Run variables that
+    are not given get stand-ins, so that `app:$ID` is no mistake. Each problem has a
     code; `tasks explain CODE` tells more.
     """
     from tasks_service.plans.views.diagnostics import FORMATS
@@ -36,7 +37,7 @@ def command(files: tuple[str, ...], output: str, **parameters: Any) -> int:
     problems: list[Problem] = []
     failed = False
     for name in files or (DEFAULT_FILE,):
-        compiled = compile_file(name, parameters)
+        compiled = compile_file(name, parameters, STAND_INS)
         problems += compiled.problems
         failed = failed or not compiled.ok
     text = FORMATS[output](problems)

@@ -88,10 +88,26 @@ def compile_options(function: F) -> F:
     return function
 
 
-def compile_file(name: str, parameters: Mapping[str, Any]) -> Compiled:
+STAND_INS: Mapping[str, str] = {
+    "id": "run1",
+    "registry": "registry.example",
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "branch": "main",
+    "repository": "https://git.example/repository.git",
+    "git_tag": "v1",
+    "triggered_by": "manual",
+    "task_name": "task",
+}
+"""Values of run variables for a check without a run: ``app:$ID`` is no mistake."""
+
+
+def compile_file(
+    name: str, parameters: Mapping[str, Any], stand_ins: Mapping[str, str] | None = None
+) -> Compiled:
     """Read and compile a file; ``-`` is standard input.
 
-    What can't be read is a problem of the Compiled, like any other.
+    What can't be read is a problem of the Compiled, like any other. Run
+    variables that were not given are taken from ``stand_ins``, else empty.
     """
     from tasks_service.errors import ERROR, Problem
     from tasks_service.plans.compile import Compiled, CompileOptions, compile_task
@@ -116,11 +132,13 @@ def compile_file(name: str, parameters: Mapping[str, Any]) -> Compiled:
         option.replace("-", "_"): parameters[f"run_{option.replace('-', '_')}"]
         for option in _RUN_OPTIONS
     }
-    run = {key: value for key, value in given.items() if value is not None}
+    given["registry"] = parameters["registry"]
+    run = dict(stand_ins or {})
+    run.update({key: value for key, value in given.items() if value is not None})
     return compile_task(
         text,
         file=shown,
-        variables=RunVariables(registry=parameters["registry"] or "", **run),
+        variables=RunVariables(**run),
         values=values,
         values_file=values_file,
         set_values=parameters["set_values"],

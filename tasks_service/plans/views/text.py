@@ -69,28 +69,28 @@ def plan_tree(plan: Mapping[str, Any]) -> str:
         )
     ]
     # A stack, not recursion: a file may chain thousands of steps.
-    stack: list[tuple[str, str, bool]] = []
+    stack: list[tuple[str, str, str]] = []
 
-    def push(owner: str | None, prefix: str) -> None:
+    def push(owner: str | None, prefix: str, *, chained: bool = False) -> None:
         own = children.get(owner, [])
+        last = "↓  " if chained else "└─ "
+        signs = ["├─ "] * (len(own) - 1) + [last] * bool(own)
         stack.extend(
-            (name, prefix, index == len(own) - 1) for index, name in reversed(list(enumerate(own)))
+            (name, prefix, mark) for name, mark in reversed(list(zip(own, signs, strict=True)))
         )
 
     push(None, "")
     while stack:
-        name, prefix, last = stack.pop()
+        name, prefix, mark = stack.pop()
         step = steps[name]
         others = [other for other in needs[name] if other != parent[name]]
         notes = ([f"also after {', '.join(others)}"] if others else []) + marks(step)
         behind = f"  ({'; '.join(notes)})" if notes else ""
-        lines.append(
-            f"{prefix}{'└─ ' if last else '├─ '}{name}  {step['kind']}: {summary(step)}{behind}"
-        )
-        only_child = len(children.get(name, [])) == 1
-        # A plain chain stays in its column; only branches indent.
-        deeper = prefix + ("   " if last else "│  ")
-        push(name, prefix if last and only_child else deeper)
+        lines.append(f"{prefix}{mark}{name}  {step['kind']}: {summary(step)}{behind}")
+        # A plain chain goes on in its column; only branches indent.
+        chained = len(children.get(name, [])) == 1 and mark != "├─ "
+        deeper = prefix + ("│  " if mark == "├─ " else "   ")
+        push(name, prefix if chained else deeper, chained=chained)
     return "\n".join(lines)
 
 

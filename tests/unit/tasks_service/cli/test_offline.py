@@ -31,6 +31,15 @@ def test_lint_of_a_clean_file_is_silent(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("", "")
 
 
+def test_lint_knows_that_run_variables_will_be_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write("version: v1.1.0\nsteps:\n- build: -t $Registry/a:$ID .\n- push: [$Registry/a:$ID]\n")
+    assert main(["lint"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["lint", "--id", ""]) == 2
+
+
 def test_warnings_pass_and_errors_do_not(capsys: pytest.CaptureFixture[str]) -> None:
     write("steps: [{cmd: a, timout: 5}]\n", "w.yaml")
     write("steps: [{cmd: a, retries: -1}]\n", "e.yaml")
