@@ -63,6 +63,27 @@ def restore(where: Layout, prefixes: Iterable[str]) -> None:
     _memory(where).unlink(missing_ok=True)
 
 
+def let_through(pool: str, mark: str) -> None:
+    """Let containers of ``pool`` talk with each other, whatever the forward policy. Idempotent.
+
+    For an engine that keeps no rules of its own: where bridged packets are
+    filtered, another engine's policy would drop them. ``mark`` names the rule.
+    """
+    shut_again(mark)
+    if shutil.which("iptables") is not None:
+        words = ("-s", pool, "-d", pool, "-m", "comment", "--comment", mark, "-j", "ACCEPT")
+        _run("iptables", "filter", "-I", "DOCKER-USER", *words)
+
+
+def shut_again(mark: str) -> None:
+    """Remove the rules of that mark. Idempotent."""
+    if shutil.which("iptables") is None:
+        return
+    for line in _rules("iptables", "filter"):
+        if line.startswith("-A ") and mark in shlex.split(line):
+            _delete("iptables", "filter", line)
+
+
 def _memory(where: Layout) -> Path:
     return where.state / "packet-filter.json"
 

@@ -17,7 +17,7 @@ from typing import Any
 from runners.backends.dind import bridge, places
 from runners.backends.dind.engine_api import EngineApi, NotFound, unix_dial
 from runners.model.errors import Unavailable
-from tasks_service.devstack import processes
+from tasks_service.devstack import packet_filter, processes
 from tasks_service.devstack.engines import Engine
 from tasks_service.devstack.layout import Layout
 
@@ -84,6 +84,7 @@ def start(where: Layout, engine: Engine, image: str) -> str:
     _folder(where).mkdir(parents=True, exist_ok=True)
     pool = bridge.free_pool()
     bridge.make(bridge_name(where), str(pool[1]), 24, bridge.uplink_mtu())
+    packet_filter.let_through(str(pool), name(where))
     engine.api.post(
         "/containers/create", _definition(where, image, str(pool)), {"name": name(where)}
     )
@@ -106,6 +107,7 @@ def stop(where: Layout, engine: Engine) -> None:
 def forget(where: Layout) -> None:
     """Remove what is left of it on this machine without its container. Idempotent."""
     bridge.remove(bridge_name(where))
+    packet_filter.shut_again(name(where))
     shutil.rmtree(_folder(where), ignore_errors=True)
 
 
