@@ -201,6 +201,13 @@ class Sandbox(Protocol):
         """
         ...
 
+    def explain(self) -> str:
+        """Return which limits of the run were hit so far, in words, or nothing.
+
+        Quick; never raises. For the message of a step that failed.
+        """
+        ...
+
     def close(self) -> None:
         """Destroy the engine and all it holds. Idempotent; never raises."""
         ...

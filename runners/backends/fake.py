@@ -80,6 +80,8 @@ class FakeSandbox:
         self._images: dict[str, str] = {}
         self.asked = Asked()
         self.closed = False
+        self.limits_hit = ""
+        """What ``explain`` answers; tests set it."""
 
     def create_network(self, network: Network) -> None:
         """See Sandbox."""
@@ -142,6 +144,10 @@ class FakeSandbox:
                 hint="a build step must make it first, with exactly this tag (-t)",
             )
         return PushedImage(reference, digest)
+
+    def explain(self) -> str:
+        """See Sandbox."""
+        return self.limits_hit
 
     def close(self) -> None:
         """See Sandbox."""

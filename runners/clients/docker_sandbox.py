@@ -49,6 +49,7 @@ class DockerSandbox:
         policy: What steps may have beyond the default.
         disposable: True if the engine goes with the sandbox, so that nothing
             in it need be removed.
+        explain: Tells which limits of the run were hit (see Sandbox).
         on_close: Destroys the engine; called once, last.
     """
 
@@ -64,6 +65,7 @@ class DockerSandbox:
         ssh: Mapping[str, str] | None = None,
         policy: Policy | None = None,
         disposable: bool = True,
+        explain: Callable[[], str] = lambda: "",
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = connect(dial)
@@ -71,6 +73,7 @@ class DockerSandbox:
         self._isolation = isolation
         self._policy = policy or Policy()
         self._disposable = disposable
+        self._explain = explain
         self._on_close = on_close
         self._lock = threading.Lock()
         self._closed = False
@@ -147,6 +150,10 @@ class DockerSandbox:
         """See Sandbox."""
         cancel.check()
         return self._images.push(reference, output, cancel)
+
+    def explain(self) -> str:
+        """See Sandbox."""
+        return self._explain()
 
     def close(self) -> None:
         """See Sandbox."""

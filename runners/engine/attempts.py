@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 
+from runners.engine.causes import explained
 from runners.engine.output import StepOutput
 from runners.engine.redact import Redactor
 from runners.model.cancellation import Cancellation
@@ -80,7 +81,7 @@ class StepExecution:
             self._attempt_all(token)
         except RunnerError as raised:
             # Work that ends because it was told to does not tell its own story.
-            error = token.reason if token.cancelled else raised
+            error = token.reason if token.cancelled else self._explained(raised)
         except Exception as raised:
             log.exception("step %s", self._step.id)
             error = SystemFault(
@@ -148,6 +149,7 @@ class StepExecution:
         token.check()
         result = self._result
         result.attempts += 1
+        self._output.last = b""
         self._sink(StepStarted(self._clock.now(), self._step.id, result.attempts))
         outcome = self._kind.execute(self._step, self._sandbox, self._output, token)
         result.exit_code = outcome.exit_code
@@ -157,6 +159,9 @@ class StepExecution:
                 exit_code=outcome.exit_code,
             )
         return outcome
+
+    def _explained(self, error: RunnerError) -> RunnerError:
+        return explained(error, self._step.id, self._output.last, self._sandbox)
 
     def _settle(self, error: RunnerError | None) -> RunnerError | None:
         result = self._result

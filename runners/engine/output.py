@@ -13,6 +13,8 @@ from runners.engine.redact import Mask, Redactor
 from runners.model.clock import Clock
 from runners.model.events import BuildProgress, EventSink, StepLog
 
+_KEPT = 2048
+
 
 class Search:
     """Looks for texts in one stream without keeping the stream (Y-206)."""
@@ -62,6 +64,8 @@ class StepOutput:
         self._searched = searched
         self._lock = threading.Lock()
         self._streams: dict[str, _Stream] = {}
+        self.last = b""
+        """The end of what was written, of all attempts and streams, unmasked: never show it."""
 
     def write(self, stream: str, data: bytes) -> None:
         """See Output."""
@@ -70,6 +74,7 @@ class StepOutput:
             if state is None:
                 state = self._streams[stream] = _Stream(self._redactor, self._searched)
             state.search.feed(data)
+            self.last = data[-_KEPT:] if len(data) >= _KEPT else (self.last + data)[-_KEPT:]
             for block in state.lines.feed(state.mask.feed(data)):
                 self._emit(stream, block)
 

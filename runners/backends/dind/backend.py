@@ -115,6 +115,7 @@ class DindBackend:
             workspace=_workspace(runner, request),
             secrets=request.secrets,
             logins={login.registry: (login.username, login.password) for login in request.logins},
+            explain=runner.explain,
             on_close=made.close,
         )
         place = {"type": "none", "o": "bind", "device": levels.WORKSPACE}
