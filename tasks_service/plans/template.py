@@ -23,10 +23,10 @@ NO_VALUE = "<no value>"
 _MAX_ERRORS = 20
 _OPEN, _CLOSE = "\x01", "\x02"
 _MARKER = re.compile(_OPEN + r"([0-9]{1,7})" + _CLOSE)
-_STRING = r"""(?:"(?:[^"\\\n]|\\.)*+"|`[^`]*+`|'(?:[^'\\\n]|\\.)*+')"""
+_STRING = r"""(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)*')"""
 _QUOTED = re.compile(_STRING, re.DOTALL)
-_ACTION_REST = re.compile(rf"""(?:{_STRING}|(?!\}}\}})[^"`'])*+\}}\}}""", re.DOTALL)
-_UNTIL_OPEN_QUOTE = re.compile(rf"""(?:{_STRING}|[^"`'])*+(?=["`'])""", re.DOTALL)
+_ACTION_REST = re.compile(rf"""(?:{_STRING}|(?!\}}\}})[^"`'])*\}}\}}""", re.DOTALL)
+_UNTIL_OPEN_QUOTE = re.compile(rf"""(?:{_STRING}|[^"`'])*(?=["`'])""", re.DOTALL)
 _LONG_NUMBER = 16
 _OCTAL = re.compile(r"0[0-7_]{16,}")
 _COMMENT_REST = re.compile(r"/\*.*?\*/(?P<trim>[ \t\r\n]-)?\}\}", re.DOTALL)
