@@ -33,6 +33,7 @@ _KEPT = frozenset({"cache", "ports.json", "bench.json", "lock"})
 _PROGRAMS = {
     "docker-registry": "docker-registry",
     "git": "git",
+    "ssh": "openssh-client",
     "busybox": "busybox-static",
 }
 _ENGINE_PROGRAMS = {
