@@ -243,7 +243,9 @@ def test_a_tar_archive_as_tree(builder: Builder, tmp_path: Path) -> None:
     assert (out / "h").stat().st_ino == (out / "d" / "f").stat().st_ino
 
 
-def test_a_tar_stream_as_context(builder: Builder, tmp_path: Path) -> None:
+def test_a_tar_stream_as_context(new: Builder, tmp_path: Path) -> None:
+    # Not on the old engine: with remapped users 20.10 unpacks such a stream to
+    # nothing and says nothing (docs/buildkit-client.md); without, it works.
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for name, text in (("Dockerfile", COPY_ALL), ("f", "1")):
@@ -252,7 +254,7 @@ def test_a_tar_stream_as_context(builder: Builder, tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(text.encode()))
     stream.seek(0)
     out = tmp_path / "out"
-    builder.export(out, context=TarContext(lambda: stream))
+    new.export(out, context=TarContext(lambda: stream))
     assert (out / "f").read_text() == "1"
 
 
