@@ -6,9 +6,23 @@ clients/docker_run.py.
 
 from __future__ import annotations
 
+import re
+
 from runners.clients.docker_sdk import EngineClient, EngineError
-from runners.model.errors import InvalidInput, RunnerError, StepFailed
+from runners.model.errors import InvalidInput, RunnerError, StepFailed, Unavailable
 from runners.sandbox import ContainerRequest
+
+# The runtime lost its own helper process before the command was started; the
+# same container started again usually comes up.
+_BROKEN_START = re.compile(
+    r"waiting for init preliminary setup|read init-p: |error during container init: EOF"
+)
+
+
+class StartBroken(Unavailable):
+    """The engine broke off a start before any of the step's code ran: safe to try again."""
+
+    code = "start_broken"
 
 
 def explain_exit(
@@ -52,6 +66,8 @@ def refused(request: ContainerRequest, error: EngineError) -> RunnerError:
 def cannot_start(request: ContainerRequest, error: EngineError) -> RunnerError:
     """Return what a refusal to start the container means."""
     reason = error.reason
+    if _BROKEN_START.search(reason):
+        return StartBroken(f"the engine broke off the start of step '{request.name}': {reason}")
     command = request.entry_point or (request.args[0] if request.args else "its command")
     if "executable file not found" in reason or "no such file or directory" in reason:
         return StepFailed(

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runners.clients.docker_reaper import Reaper
-from runners.clients.docker_refusals import cannot_start, explain_exit, refused
+from runners.clients.docker_refusals import StartBroken, cannot_start, explain_exit, refused
 from runners.clients.docker_sdk import EngineClient, EngineError, Hijacked
 from runners.model.cancellation import Cancellation
 from runners.model.errors import InvalidInput, RunnerError
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 TERM_GRACE_S = 0.4
 """How long a container may take to end by itself when its step is stopped."""
 LOST_AFTER_S = 10.0
+START_ATTEMPTS = 3
 """How long the engine may take to end it after that, before we let go."""
 CHUNK = 64 * 1024
 _STREAMS = {0: "stdout", 1: "stdout", 2: "stderr"}
@@ -89,6 +90,14 @@ class ContainerRunner:
 
     def run(self, request: ContainerRequest, output: Output, cancel: Cancellation) -> int:
         """See Sandbox.run_container."""
+        for _ in range(START_ATTEMPTS - 1):
+            try:
+                return self._run_once(request, output, cancel)
+            except StartBroken as error:
+                log.warning("%s; starting it again", error.message)
+        return self._run_once(request, output, cancel)
+
+    def _run_once(self, request: ContainerRequest, output: Output, cancel: Cancellation) -> int:
         cancel.check()
         container = self._take_prepared(request) or self._make(request, output, cancel)
         with self._lock:
