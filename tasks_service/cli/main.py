@@ -2,58 +2,41 @@
 
 In: argv. Out: an exit code. To add a command, write a module beside this one
 whose module-level ``command`` is a click command, and add its line to
-``COMMANDS``: nothing else is imported until it is called, so that ``--help``
+``TOPICS``: nothing else is imported until it is called, so that ``--help``
 stays fast.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 
 import click
 
 from tasks_service.cli.exit_codes import EPILOG, OK
+from tasks_service.cli.lazy import LazyGroup
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("tasks_service.cli.run", "Run a task file here, in an isolated engine."),
-    "build": ("tasks_service.cli.build", "Build an image from a Dockerfile and push it."),
-    "lint": ("tasks_service.cli.lint", "Check a task file; show every problem at once."),
-    "render": ("tasks_service.cli.render", "Show a task file after aliases and templates."),
-    "plan": ("tasks_service.cli.plan", "Show what a task file would do, as a graph."),
-    "explain": ("tasks_service.cli.explain", "Explain a problem code that `lint` printed."),
-    "doctor": ("tasks_service.cli.doctor", "Tell what this machine can do and what is missing."),
-    "completion": ("tasks_service.cli.completion", "Print a shell completion script."),
-    "version": ("tasks_service.cli.version", "Print the version."),
+TOPICS: dict[str, dict[str, tuple[str, str]]] = {
+    "Build and run": {
+        "run": ("tasks_service.cli.run", "Run a task file here, in an isolated engine."),
+        "build": ("tasks_service.cli.build", "Build an image from a Dockerfile and push it."),
+    },
+    "Look at task files": {
+        "lint": ("tasks_service.cli.lint", "Check a task file; show every problem at once."),
+        "render": ("tasks_service.cli.render", "Show a task file after aliases and templates."),
+        "plan": ("tasks_service.cli.plan", "Show what a task file would do, as a graph."),
+        "explain": ("tasks_service.cli.explain", "Explain a problem code that `lint` printed."),
+    },
+    "This machine": {
+        "doctor": (
+            "tasks_service.cli.doctor",
+            "Tell what this machine can do and what is missing.",
+        ),
+        "completion": ("tasks_service.cli.completion", "Print a shell completion script."),
+        "version": ("tasks_service.cli.version", "Print the version."),
+    },
 }
-"""Command name → its module and the line that ``tasks --help`` shows."""
-
-
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's name
-        """Return the names of the commands whose module is there, in table order."""
-        return [name for name, (module, _) in COMMANDS.items() if _exists(module)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, or None if there is no such."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        assert isinstance(command, click.Command)  # noqa: S101 - the rule for modules here
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table's lines: no command is imported for them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-
-def _exists(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+"""Topic → command → its module and the line that ``tasks --help`` shows."""
 
 
 def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -67,6 +50,7 @@ def print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 @click.group(
     cls=LazyGroup,
+    topics=TOPICS,
     name="tasks",
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
