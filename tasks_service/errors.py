@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runners.model.errors import InvalidInput
+from runners.model.errors import InvalidInput, RunnerError
 
 ERROR = "error"
 WARNING = "warning"
@@ -89,3 +89,40 @@ class InvalidTaskFile(InvalidInput):
             detail="\n".join(problem.text() for problem in problems),
         )
         self.problems = tuple(problems)
+
+
+class NotFound(RunnerError):
+    """What was named is not there."""
+
+    code = "not_found"
+
+
+class Conflict(RunnerError):
+    """It can't be done now, because of the state things are in."""
+
+    code = "conflict"
+
+
+class VersionMismatch(Conflict):
+    """Somebody changed it since it was read."""
+
+    code = "version_mismatch"
+
+
+class Busy(RunnerError):
+    """Too much is waiting already; the same may be accepted later.
+
+    ``retry_after_s`` is when to ask again.
+    """
+
+    code = "busy"
+
+    def __init__(self, message: str, *, retry_after_s: int = 30, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class StaleFence(RunnerError):
+    """A write for a run that its writer does not hold any more. Nothing was written."""
+
+    code = "stale_fence"

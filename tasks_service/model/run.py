@@ -221,6 +221,26 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended.
+
+    Attributes:
+        status: One of the five that never change again.
+        record: The run record (``RunResult.to_json``), masked.
+        images: Reference without digest, and digest, of what was pushed.
+        log_end: ``EOF``, or what of the log is missing: ``LOST``, ``TRUNCATED n bytes``.
+    """
+
+    status: RunStatus
+    record: Mapping[str, Any]
+    images: tuple[tuple[str, str], ...] = ()
+    error_code: str = ""
+    error: str = ""
+    hint: str = ""
+    log_end: str = "EOF"
+
+
+@dataclass(frozen=True, slots=True)
 class Renewal:
     """What a worker learns of one run it holds.
 

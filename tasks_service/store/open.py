@@ -1,0 +1,58 @@
+"""Open the store: a database URL and keys in, repositories out."""
+
+from __future__ import annotations
+
+from runners.model.clock import SYSTEM_CLOCK, Clock
+from tasks_service.store.access import (
+    AuditStore,
+    IdempotencyStore,
+    TokenStore,
+    UploadStore,
+    WorkerStore,
+)
+from tasks_service.store.chunks import LogStore
+from tasks_service.store.database import Database
+from tasks_service.store.envelope import Envelope
+from tasks_service.store.leases import LeaseStore
+from tasks_service.store.recovery import RecoveryStore
+from tasks_service.store.runs import RunStore
+from tasks_service.store.tasks import TaskStore
+
+
+class Store:
+    """All repositories over one database. Thread-safe.
+
+    Attributes:
+        runs: People's side of runs.
+        leases: Workers' side.
+        recovery: The scheduler's side.
+        logs: Logs not yet moved to the blob store.
+    """
+
+    def __init__(self, database: Database, envelope: Envelope) -> None:
+        self.database = database
+        self.runs = RunStore(database, envelope)
+        self.leases = LeaseStore(database, envelope)
+        self.recovery = RecoveryStore(database)
+        self.logs = LogStore(database)
+        self.tasks = TaskStore(database, envelope)
+        self.tokens = TokenStore(database)
+        self.audit = AuditStore(database)
+        self.workers = WorkerStore(database)
+        self.uploads = UploadStore(database)
+        self.idempotency = IdempotencyStore(database)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.database.close()
+
+
+def open_store(
+    url: str, envelope: Envelope, *, clock: Clock = SYSTEM_CLOCK, pool_size: int = 20
+) -> Store:
+    """Return the store at ``url``; nothing is connected yet, no schema is made.
+
+    Raises:
+        InvalidInput: The URL names no database of ours.
+    """
+    return Store(Database(url, clock=clock, pool_size=pool_size), envelope)
