@@ -36,6 +36,8 @@ EPILOG = (
 )
 
 _BY_CODE = {
+    "conflict": USAGE,
+    "version_mismatch": USAGE,
     "invalid_input": USAGE,
     "invalid_task_file": USAGE,
     "not_found": NOT_FOUND,

@@ -1,0 +1,253 @@
+"""Every call of the REST API that the command line makes, one method each.
+
+In: plain values. Out: checked answers. Calls that may be sent twice without
+harm are; ``start_run`` and the like carry an idempotency key for that.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import quote
+
+import httpx2
+
+from tasks_service.client.address import Server
+from tasks_service.client.answers import JSON, Page, RunAnswer, read_object
+from tasks_service.client.following import Follower
+from tasks_service.client.transport import Transport
+from tasks_service.errors import NotFound
+
+API = "/api/v1"
+PAGE = 100
+
+
+class ServiceClient:
+    """A client of one server; a context manager that closes its connections."""
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.server = server
+        self._http = Transport(server, transport=transport, sleep=sleep)
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    # --- the server ---
+
+    def version(self) -> JSON:
+        """Return the server's version."""
+        return self._get("/version", "a version")
+
+    def whoami(self) -> JSON:
+        """Return name and role of the token."""
+        return self._get("/whoami", "a token")
+
+    # --- uploads ---
+
+    def has_upload(self, digest: str) -> bool:
+        """Return whether the server holds an archive of this SHA-256 (hex)."""
+        try:
+            self._http.request("HEAD", f"{API}/uploads/{digest}")
+        except NotFound:
+            return False
+        return True
+
+    def upload(
+        self, digest: str, stream: IO[bytes], length: int, told: Callable[[int], object]
+    ) -> None:
+        """Store an archive; ``told`` gets the bytes sent so far."""
+        self._http.send_file(f"{API}/uploads/{digest}", stream, length, told)
+
+    # --- runs ---
+
+    def start_run(self, request: JSON, *, key: str = "") -> RunAnswer:
+        """Start a quick run. The same ``key`` twice starts one run."""
+        return self._start(f"{API}/runs", request, key)
+
+    def start_task(self, name: str, overrides: JSON, *, key: str = "") -> RunAnswer:
+        """Start a run of a stored task, parts of it replaced."""
+        return self._start(f"{API}/tasks/{_quoted(name)}/runs", overrides, key)
+
+    def _start(self, path: str, body: JSON, key: str) -> RunAnswer:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return RunAnswer.of(
+            self._http.request("POST", path, body=dict(body), headers=headers, repeat=True).body
+        )
+
+    def run(self, run_id: str) -> RunAnswer:
+        """Return a run."""
+        return RunAnswer.of(self._get(f"/runs/{_quoted(run_id)}", "a run"))
+
+    def runs(self, filters: Mapping[str, str], *, limit: int) -> Iterator[JSON]:
+        """Yield at most ``limit`` runs, newest first, page by page."""
+        return self._items("/runs", filters, limit)
+
+    def cancel_run(self, run_id: str) -> RunAnswer:
+        """Ask for a run's end; one that has ended stays as it is."""
+        path = f"{API}/runs/{_quoted(run_id)}/cancel"
+        return RunAnswer.of(self._http.request("POST", path, repeat=True).body)
+
+    def rerun(self, run_id: str, *, key: str = "") -> RunAnswer:
+        """Start the same once more."""
+        return self._start(f"{API}/runs/{_quoted(run_id)}/rerun", {}, key)
+
+    def archive_run(self, run_id: str, archived: bool) -> RunAnswer:
+        """Keep a run and its log beyond the usual time, or no longer."""
+        path = f"{API}/runs/{_quoted(run_id)}"
+        body = {"archived": archived}
+        return RunAnswer.of(self._http.request("PATCH", path, body=body, repeat=True).body)
+
+    def follow(
+        self, run_id: str, *, step: str = "", after: int = 0, tail: str = "", since: str = ""
+    ) -> Follower:
+        """Return the live log of a run."""
+        return Follower(
+            self._http,
+            run_id,
+            step=step,
+            after=after,
+            tail=tail,
+            since=since,
+            sleep=self._sleep,
+        )
+
+    def log_text(self, run_id: str, filters: Mapping[str, str]) -> Iterator[bytes]:
+        """Yield the stored log so far, as text, block by block."""
+        path = f"{API}/runs/{_quoted(run_id)}/logs"
+        headers = {"Accept": "text/plain"}
+        with self._http.stream("GET", path, query=filters, headers=headers) as response:
+            if response.status_code >= 300:
+                raise self._http.refusal(response)
+            yield from response.iter_bytes(64 * 1024)
+
+    # --- tasks ---
+
+    def tasks(self, filters: Mapping[str, str] | None = None) -> Iterator[JSON]:
+        """Yield all stored tasks by name."""
+        return self._items("/tasks", filters or {}, limit=100_000)
+
+    def task(self, name: str) -> tuple[JSON, str]:
+        """Return a task and its ETag."""
+        answer = self._http.request("GET", f"{API}/tasks/{_quoted(name)}")
+        return read_object(answer.body, "a task"), answer.headers.get("etag", "")
+
+    def put_task(self, name: str, body: JSON, *, match: str = "", new: bool = False) -> JSON:
+        """Create or replace a task.
+
+        Args:
+            name: The task's.
+            body: The whole definition.
+            match: ETag that must still be the task's.
+            new: It must not be there yet.
+
+        Raises:
+            VersionMismatch: The task is not as ``match`` or ``new`` say.
+        """
+        headers = {"If-Match": match} if match else {}
+        if new:
+            headers["If-None-Match"] = "*"
+        # Only a plain PUT may be sent twice: with a condition, the second
+        # would be refused because of the first.
+        answer = self._http.request(
+            "PUT",
+            f"{API}/tasks/{_quoted(name)}",
+            body=dict(body),
+            headers=headers,
+            repeat=not headers,
+        )
+        return read_object(answer.body, "a task")
+
+    def patch_task(self, name: str, changes: JSON, *, match: str = "") -> JSON:
+        """Change parts of a task; the others stay."""
+        answer = self._http.request(
+            "PATCH",
+            f"{API}/tasks/{_quoted(name)}",
+            body=dict(changes),
+            headers={"If-Match": match} if match else {},
+        )
+        return read_object(answer.body, "a task")
+
+    def delete_task(self, name: str) -> None:
+        """Delete a task; its runs stay."""
+        self._http.request("DELETE", f"{API}/tasks/{_quoted(name)}", repeat=False)
+
+    def credentials(self, task: str) -> Iterator[JSON]:
+        """Yield the registries a task has logins for, never passwords."""
+        return self._items(f"/tasks/{_quoted(task)}/credentials", {}, limit=10_000)
+
+    def put_credential(self, task: str, registry: str, username: str, password: str) -> None:
+        """Set a task's login of a registry."""
+        path = f"{API}/tasks/{_quoted(task)}/credentials/{_quoted(registry)}"
+        self._http.request("PUT", path, body={"username": username, "password": password})
+
+    def delete_credential(self, task: str, registry: str) -> None:
+        """Remove a task's login of a registry."""
+        path = f"{API}/tasks/{_quoted(task)}/credentials/{_quoted(registry)}"
+        self._http.request("DELETE", path, repeat=False)
+
+    # --- access and machines ---
+
+    def create_token(self, body: JSON) -> JSON:
+        """Create a token; the answer holds its text, this once."""
+        return read_object(
+            self._http.request("POST", f"{API}/tokens", body=dict(body)).body, "a token"
+        )
+
+    def tokens(self) -> Iterator[JSON]:
+        """Yield all tokens, without their secrets."""
+        return self._items("/tokens", {}, limit=100_000)
+
+    def revoke_token(self, token_id: str) -> None:
+        """End a token."""
+        self._http.request("DELETE", f"{API}/tokens/{_quoted(token_id)}", repeat=False)
+
+    def audit(self, filters: Mapping[str, str], *, limit: int) -> Iterator[JSON]:
+        """Yield audit entries, newest first."""
+        return self._items("/audit", filters, limit)
+
+    def workers(self) -> Iterator[JSON]:
+        """Yield the workers that were seen lately."""
+        return self._items("/workers", {}, limit=10_000)
+
+    def pools(self) -> Iterator[JSON]:
+        """Yield the pools with workers and queue."""
+        return self._items("/pools", {}, limit=10_000)
+
+    # --- plumbing ---
+
+    def _get(self, path: str, what: str) -> JSON:
+        return read_object(self._http.request("GET", API + path).body, what)
+
+    def _items(self, path: str, filters: Mapping[str, str], limit: int) -> Iterator[JSON]:
+        cursor, left = "", limit
+        while left > 0:
+            query: dict[str, Any] = {**filters, "limit": str(min(left, PAGE)), "cursor": cursor}
+            page = Page.of(self._http.request("GET", API + path, query=query).body)
+            yield from page.items[:left]
+            left -= len(page.items)
+            if not page.cursor or page.cursor == cursor or not page.items:
+                return
+            cursor = page.cursor
+
+
+def _quoted(text: str) -> str:
+    # "." and ".." would be taken for folders on the way.
+    return "%2E" * len(text) if text in (".", "..") else quote(text, safe="")
