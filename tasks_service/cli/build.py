@@ -6,8 +6,6 @@ steps ``build`` and ``push``; the same engine as for task files walks it.
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runners.model.errors import InvalidInput
+from tasks_service.cli.arguments import build_argument, build_secret
 from tasks_service.cli.exit_codes import EPILOG
 from tasks_service.cli.options import RunOptions, parse_run_options, run_options
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 BUILD_TIMEOUT_S = 28_800
 PUSH_TIMEOUT_S = 3600
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_SECRET_LIMIT = 500 * 1024
 _DOCKERFILE_LIMIT = 4 << 20
 
 
@@ -104,11 +101,11 @@ class _Build:
     def __init__(self, parameters: dict[str, Any], options: RunOptions) -> None:
         self._given = parameters
         self._options = options
-        self._plain_args = tuple(_argument(a, "--build-arg") for a in parameters["build_args"])
+        self._plain_args = tuple(build_argument(a, "--build-arg") for a in parameters["build_args"])
         self._hidden_args = tuple(
-            _argument(a, "--secret-build-arg") for a in parameters["secret_build_args"]
+            build_argument(a, "--secret-build-arg") for a in parameters["secret_build_args"]
         )
-        self._secrets = dict(_secret(text) for text in parameters["secrets"])
+        self._secrets = dict(build_secret(text) for text in parameters["secrets"])
         for label in parameters["labels"]:
             if "=" not in label:
                 raise click.UsageError(f"--label {label[:80]!r} has no '='")
@@ -197,46 +194,6 @@ def _step(kind: str, value: str | list[str], timeout_s: int, needs: tuple[str, .
 
 def _flags(flag: str, values: Sequence[str]) -> list[str]:
     return [word for value in values for word in (flag, value)]
-
-
-def _argument(text: str, flag: str) -> str:
-    name, equals, _ = text.partition("=")
-    if not _NAME.fullmatch(name):
-        raise click.UsageError(f"{flag} {name[:80]!r} is not a name")
-    if equals:
-        return text
-    if name not in os.environ:
-        raise click.UsageError(f"{flag} {name}: there is no environment variable {name}")
-    return f"{name}={os.environ[name]}"
-
-
-def _secret(text: str) -> tuple[str, str]:
-    pairs = dict(part.partition("=")[::2] for part in text.split(","))
-    pairs = {key.strip().lower(): value for key, value in pairs.items()}
-    name = pairs.pop("id", "")
-    kind = pairs.pop("type", "")
-    path = pairs.pop("src", "") or pairs.pop("source", "")
-    variable = pairs.pop("env", "")
-    if not name or pairs or kind not in ("", "file", "env"):
-        raise click.UsageError("--secret is written id=ID,src=FILE or id=ID,env=NAME")
-    if path:
-        return name, _secret_file(path)
-    variable = variable or name
-    if variable not in os.environ:
-        raise click.UsageError(f"--secret id={name}: there is no environment variable {variable}")
-    return name, os.environ[variable]
-
-
-def _secret_file(path: str) -> str:
-    from tasks_service.sources.beneath import read_regular
-
-    try:
-        data = read_regular(Path(path), limit=_SECRET_LIMIT, what=f"secret {path!r}", follow=True)
-        return data.decode()
-    except FileNotFoundError:
-        raise click.UsageError(f"--secret: there is no file {path!r}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"secret {path!r} is not UTF-8 text") from None
 
 
 def _dockerfile(source: Source, name: str | None) -> list[str]:

@@ -27,6 +27,9 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("tasks_service.cli.plan", "Show what a task file would do, as a graph."),
         "explain": ("tasks_service.cli.explain", "Explain a problem code that `lint` printed."),
     },
+    "Servers": {
+        "context": ("tasks_service.cli.remote.context", "Name servers; choose the one to ask."),
+    },
     "This machine": {
         "doctor": (
             "tasks_service.cli.doctor",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasks_service.cli.arguments import secret_value
 from tasks_service.cli.exit_codes import EPILOG
 from tasks_service.cli.options import parse_run_options, run_options
 
@@ -73,7 +74,7 @@ class _Task:
 
     def __init__(self, parameters: dict[str, Any], timeout_s: int) -> None:
         self._parameters = parameters
-        self._secrets = tuple(_secret(entry) for entry in parameters["set_secrets"])
+        self._secrets = tuple(secret_value(entry) for entry in parameters["set_secrets"])
         self._timeout_s = timeout_s
 
     def compile(self, source: Source, variables: RunVariables, cancel: Cancellation) -> Compiled:
@@ -140,12 +141,3 @@ def _late_resolver(*, allow_local: bool, cancel: Cancellation) -> SecretResolver
         return resolver(os.environ, allow_local=allow_local, cancel=cancel)(requests)
 
     return resolve
-
-
-def _secret(entry: str) -> str:
-    name, equals, _ = entry.partition("=")
-    if equals:
-        return entry
-    if name not in os.environ:
-        raise click.UsageError(f"--set-secret {name}: there is no environment variable {name}")
-    return f"{name}={os.environ[name]}"

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx2
 
-from tasks_service.client import Server, ServiceClient
+from tasks_service.client.address import Server
+from tasks_service.client.service import ServiceClient
 
 URL = "http://127.0.0.1:8080"
 
