@@ -34,17 +34,10 @@ from tasks_service.cli.failures import print_error, print_runner_error
 from tasks_service.cli.interrupt import Interruptible
 from tasks_service.cli.logins import Login, find_logins
 from tasks_service.cli.options import RunOptions, machine_architecture, state_directory
-from tasks_service.cli.output import (
-    JSONView,
-    PlainView,
-    QuietView,
-    Streams,
-    Tail,
-    View,
-    error_detail,
-)
+from tasks_service.cli.output import Streams, Tail, View, error_detail
 from tasks_service.cli.summary import print_record, print_summary
 from tasks_service.cli.terminal import SHOW_CURSOR, is_terminal
+from tasks_service.cli.views import choose_view, streams_of
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.folders import sweep as sweep_sources
 from tasks_service.sources.open import Source, open_source
@@ -98,7 +91,7 @@ def execute(job: Job, options: RunOptions) -> int:
     """
     _quieten_logging()
     run = _Run(job, options)
-    streams = _streams(options)
+    streams = streams_of(options)
     view = choose_view(options, streams)
     error: RunnerError | None = None
 
@@ -140,27 +133,6 @@ def _quieten_logging() -> None:
     debug = context is not None and context.find_root().params.get("debug")
     handler = logging.StreamHandler() if debug else logging.NullHandler()
     logging.getLogger().addHandler(handler)
-
-
-def _streams(options: RunOptions) -> Streams:
-    # With -o, standard output belongs to the record alone.
-    out = sys.stderr if options.output else sys.stdout
-    return Streams(out, sys.stderr, options.colour)
-
-
-def choose_view(options: RunOptions, streams: Streams) -> View:
-    """Return the view that the options and the terminal ask for."""
-    progress = options.progress
-    if options.is_quiet:
-        return QuietView(streams)
-    if progress == "json":
-        return JSONView(streams)
-    both = is_terminal(streams.out) and is_terminal(streams.err)
-    if progress == "tty" or (progress == "auto" and both and os.environ.get("TERM") != "dumb"):
-        from tasks_service.cli.live import LiveView
-
-        return LiveView(streams, logs=options.logs)
-    return PlainView(streams, logs=options.logs)
 
 
 def _print_end(run: _Run, error: RunnerError | None, options: RunOptions, streams: Streams) -> None:

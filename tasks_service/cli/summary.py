@@ -75,6 +75,11 @@ def table(result: RunResult) -> str:
         "Error": (body["error"] or {}).get("message", ""),
     }
     head = [f"{name + ':':<11}{value}" for name, value in facts.items() if value]
+    return "\n\n".join(["\n".join(head), *details(result)]) + "\n"
+
+
+def details(result: RunResult) -> list[str]:
+    """Return the steps, and the pushed images with digests, as columns each."""
     steps = [("STEP", "KIND", "STATUS", "EXIT", "ATTEMPTS", "TIME")]
     for step in result.steps:
         seconds = elapsed(step)
@@ -83,10 +88,8 @@ def table(result: RunResult) -> str:
         row = (step.id, step.kind, str(step.status), code, str(step.attempts or ""), time)
         steps.append(row)
     images = [("IMAGE", "DIGEST")]
-    images += [(image["reference"], image["digest"]) for image in body["outputImages"]]
-    parts = ["\n".join(head)]
-    parts += [_columns(rows) for rows in (steps, images) if len(rows) > 1]
-    return "\n\n".join(parts) + "\n"
+    images += [(i.reference, i.digest) for step in result.steps for i in step.outcome.pushed]
+    return [_columns(rows) for rows in (steps, images) if len(rows) > 1]
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:

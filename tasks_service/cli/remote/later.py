@@ -1,0 +1,73 @@
+"""Flags of ``az acr task`` for what is not there yet: refused, never ignored.
+
+A flag that asks for nothing (``--commit-trigger-enabled false``) is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """One flag that only some values may have."""
+
+    flags: tuple[str, ...]
+    why: str
+    harmless: tuple[str, ...] = ()
+    several: bool = False
+
+
+_TRIGGERS = "triggers are not there yet: a task runs when you say `tasks run -n NAME`"
+_AZURE = "belongs to Azure: logins are given by `tasks credential add` and the server's settings"
+LATER = (
+    Later(("--commit-trigger-enabled",), _TRIGGERS, ("false",)),
+    Later(("--pull-request-trigger-enabled",), _TRIGGERS, ("false",)),
+    Later(("--base-image-trigger-enabled",), _TRIGGERS, ("false",)),
+    Later(("--base-image-trigger-type",), _TRIGGERS),
+    Later(("--base-image-trigger-name",), _TRIGGERS),
+    Later(("--source-trigger-name",), _TRIGGERS),
+    Later(("--schedule",), _TRIGGERS, several=True),
+    Later(("--update-trigger-endpoint",), _TRIGGERS),
+    Later(("--update-trigger-payload-type",), _TRIGGERS),
+    Later(("--update-trigger-token",), _TRIGGERS),
+    Later(("--assign-identity",), _AZURE, several=True),
+    Later(("--auth-mode",), _AZURE, ("default",)),
+    Later(("--source-acr-auth-id",), _AZURE),
+    Later(("--log-template",), "logs are kept by the server: `tasks logs RUN`"),
+    Later(("--is-system-task",), "there are no system tasks", ("false",)),
+    Later(("-g", "--resource-group"), "there are no resource groups: leave it out"),
+    Later(("--subscription",), "there are no subscriptions: leave it out"),
+)
+
+
+def later_options(function: F) -> F:
+    """Add the flags, hidden from the help."""
+    for later in LATER:
+        function = click.option(
+            *later.flags,
+            later.flags[-1].strip("-").replace("-", "_"),
+            hidden=True,
+            expose_value=False,
+            multiple=later.several,
+            is_flag=False,
+            flag_value="true",
+            callback=_check(later),
+        )(function)
+    return function
+
+
+def _check(later: Later) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def check(_ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        given = value if isinstance(value, tuple) else (value,) if value is not None else ()
+        for text in given:
+            if str(text).lower() not in later.harmless:
+                raise click.UsageError(f"{later.flags[-1]} {text}: {later.why}")
+
+    return check
