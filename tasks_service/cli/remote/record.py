@@ -17,7 +17,7 @@ JSON = Mapping[str, Any]
 
 
 def result_of(run: RunAnswer) -> RunResult:
-    """Return the run's record. The pushed images are its last step's that pushed."""
+    """Return the run's record; all pushed images stand with its last step."""
     body = run.body
     source = _object(body.get("source"))
     error = _object(body.get("error"))
@@ -42,8 +42,7 @@ def result_of(run: RunAnswer) -> RunResult:
     pushed = _pushed(body.get("outputImages"))
     if pushed and result.steps:
         # The record tells the run's images, not which step pushed which.
-        last = next((s for s in reversed(result.steps) if s.kind == "push"), result.steps[-1])
-        last.outcome = StepOutcome(pushed=pushed)
+        result.steps[-1].outcome = StepOutcome(pushed=pushed)
     return result
 
 
