@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.bench import builds, cli, engine, language
 from tests.bench.measure import Row, table, write
-from tests.bench.place import ROOT, BenchError, Place
+from tests.bench.place import ROOT, BenchError, Place, compile_sources
 
 # Group → (names of its rows, what measures them). A name may be a pattern.
 GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Place], Iterator[Row]]]] = {
@@ -50,6 +50,7 @@ def main() -> int:
     failed = False
     try:
         place = Place.from_environment(options.rounds)
+        compile_sources()
         for group in groups:
             print(f"{group} …", file=sys.stderr, flush=True)
             try:

@@ -76,7 +76,8 @@ class PlainProgress:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the command line taken apart; exits with 2 where it cannot be."""
     parser = argparse.ArgumentParser(prog="python -m runners.clients.buildkit")
-    commands = parser.add_subparsers(dest="command", required=True)
+    # Without a name given, argparse would load its formatter, and shutil with it.
+    commands = parser.add_subparsers(dest="command", required=True, prog=parser.prog)
     build = commands.add_parser("build", help="build a directory's Dockerfile")
     build.add_argument("context", metavar="CONTEXT", help="a directory, or a Git or HTTP URL")
     build.add_argument("--host", required=True, help="unix:///path or tcp://host:port")

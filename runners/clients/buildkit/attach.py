@@ -6,16 +6,19 @@ A build's options in, the handlers of its session out; called by client.py.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from runners.clients.buildkit.auth import AuthService
 from runners.clients.buildkit.filesync import FileSync
 from runners.clients.buildkit.h2server import Handler
-from runners.clients.buildkit.options import SolveOptions, TarContext, Transferred
-from runners.clients.buildkit.receive import Receiver, receiver_for
+from runners.clients.buildkit.options import Output, SolveOptions, TarContext, Transferred
 from runners.clients.buildkit.request import local_directories
 from runners.clients.buildkit.secrets import SecretService
-from runners.clients.buildkit.ssh import SSHService
-from runners.clients.buildkit.upload import UploadService
+
+if TYPE_CHECKING:
+    from runners.clients.buildkit.receive import Receiver
+
+# What a build asks for rarely is imported when it does: a small build's time is imports.
 
 
 class Attachments:
@@ -28,7 +31,7 @@ class Attachments:
     def __init__(self, options: SolveOptions) -> None:
         self.upload_id = os.urandom(13).hex()
         self._sync = FileSync(local_directories(options))
-        self._receiver: Receiver | None = receiver_for(options.output)
+        self._receiver = _receiver(options.output)
         self._options = options
 
     def handlers(self) -> dict[str, Handler]:
@@ -40,8 +43,12 @@ class Attachments:
             **SecretService(options.secrets).handlers(),
         }
         if options.ssh:
+            from runners.clients.buildkit.ssh import SSHService
+
             handlers |= SSHService(options.ssh).handlers()
         if isinstance(options.context, TarContext):
+            from runners.clients.buildkit.upload import UploadService
+
             handlers |= UploadService(self.upload_id, options.context).handlers()
         if self._receiver is not None:
             handlers["/moby.filesync.v1.FileSend/DiffCopy"] = self._receiver.diff_copy
@@ -61,3 +68,11 @@ class Attachments:
         """Let go of an unfinished result. Idempotent."""
         if self._receiver is not None:
             self._receiver.close()
+
+
+def _receiver(output: Output) -> Receiver | None:
+    if output.type in ("image", "cache"):
+        return None
+    from runners.clients.buildkit.receive import receiver_for
+
+    return receiver_for(output)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,6 +88,9 @@ class DockerConfigLogins:
         return Login()
 
     def _load(self) -> dict[str, Any]:
+        # Most builds never ask for a login.
+        import json
+
         if self._config is None:
             try:
                 loaded = json.loads(self._path.read_text())
@@ -117,6 +119,8 @@ def _from_auth(entry: dict[str, Any], key: str) -> Login:
 
 
 def _ask_helper(helper: str, key: str) -> Login:
+    import json
+
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run(

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from runners.clients.buildkit.auth import Logins, no_logins
 from runners.clients.buildkit.contextfs import ContextFS
-from runners.clients.buildkit.secrets import Secret
-from runners.model.record import BaseImage
+
+if TYPE_CHECKING:
+    from runners.clients.buildkit.secrets import Secret
+    from runners.model.record import BaseImage
 
 
 @dataclass(frozen=True, slots=True)

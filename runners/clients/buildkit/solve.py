@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -17,17 +18,17 @@ from runners.clients.buildkit._pb import control_pb2
 from runners.clients.buildkit.attach import Attachments
 from runners.clients.buildkit.contextfs import ContextFS, FileUnreadable
 from runners.clients.buildkit.daemon import DaemonFacts
-from runners.clients.buildkit.engineapi import image_digest
-from runners.clients.buildkit.excerpt import Source
 from runners.clients.buildkit.names import full_name
 from runners.clients.buildkit.options import SolveOptions, SolveResult
-from runners.clients.buildkit.provenance import read_base_images
 from runners.clients.buildkit.request import shared_key, solve_request
 from runners.clients.buildkit.session import Session
 from runners.clients.buildkit.status import BuildState, Progress
 from runners.clients.buildkit.transport import EngineTransport, Transport
 from runners.model.cancellation import Cancellation
 from runners.model.errors import RunnerError, RunnerLost, SystemFault
+
+if TYPE_CHECKING:
+    from runners.clients.buildkit.excerpt import Source
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 # After Solve has returned, Status has this long to say more; less if it never spoke.
@@ -121,6 +122,9 @@ class Build:
             request_serializer=control_pb2.StatusRequest.SerializeToString,
             response_deserializer=control_pb2.StatusResponse.FromString,
         )(control_pb2.StatusRequest(Ref=self._ref))
+        # Needed at the end; imported here, where the daemon has work to do meanwhile.
+        from runners.clients.buildkit import provenance  # noqa: F401
+
         heard = _Hearing(status)
         solve.add_done_callback(lambda _: heard.expect_end())
         try:
@@ -135,6 +139,8 @@ class Build:
             status.cancel()
 
     def _result(self, response: dict[str, str], attachments: Attachments) -> SolveResult:
+        from runners.clients.buildkit.provenance import read_base_images
+
         image = response.get("containerimage.digest", "")
         config = response.get("containerimage.config.digest", "")
         if self._options.output.type == "image" and not image:
@@ -159,6 +165,8 @@ class Build:
         )
 
     def _local_digest(self, reference: str) -> str:
+        from runners.clients.buildkit.engineapi import image_digest
+
         if isinstance(self._transport, EngineTransport):
             return image_digest(self._transport.dial, reference)
         return ""
@@ -221,6 +229,8 @@ class _Hearing:
 
 def read_dockerfile(options: SolveOptions) -> Source | None:
     """Return the Dockerfile of a build from local files; None when it cannot be had."""
+    from runners.clients.buildkit.excerpt import Source
+
     fs = options.dockerfile_fs or options.context
     if not isinstance(fs, ContextFS):
         return None
