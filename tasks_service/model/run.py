@@ -71,6 +71,8 @@ class RunRequest:
         registry: ``{{.Run.Registry}}``; the service's own where empty.
         platform: ``os/arch[/variant]``; empty is the worker's own.
         isolation: Asked level; empty is the pool's.
+        secret_names: What RunSecrets holds, as ``RunSecrets.names`` writes it: shown in
+            place of it, and to be there again for a rerun.
     """
 
     source: str = NO_SOURCE
@@ -88,6 +90,7 @@ class RunRequest:
     isolation: str = ""
     pool: str = "default"
     strict: bool = False
+    secret_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,18 @@ class RunSecrets:
     build_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     credentials: tuple[RegistryCredential, ...] = ()
     git_token: str = field(default="", repr=False)
+
+    def names(self) -> tuple[str, ...]:
+        """Return what there is, never a value: ``value:A``, ``arg:B``, ``secret:c``,
+        ``registry:host``, ``gitToken``.
+        """
+        return (
+            *(f"value:{entry.partition('=')[0]}" for entry in self.values),
+            *(f"arg:{entry.partition('=')[0]}" for entry in self.build_args),
+            *(f"secret:{name}" for name in self.build_secrets),
+            *(f"registry:{login.registry}" for login in self.credentials),
+            *(("gitToken",) if self.git_token else ()),
+        )
 
     def __bool__(self) -> bool:
         return bool(
@@ -262,9 +277,12 @@ class RunFilter:
         image: A reference or digest, whole or the start of it, of a pushed image.
         commit: Whole, or the start of one.
         since, until: Of the creation, seconds since the epoch.
+        task_globs: Only runs of tasks that match one of them (``*`` and ``?``);
+            empty is no bound, and quick runs too.
     """
 
     task: str = ""
+    task_globs: tuple[str, ...] = ()
     statuses: tuple[RunStatus, ...] = ()
     cause: str = ""
     image: str = ""

@@ -282,6 +282,9 @@ def _conditions(which: RunFilter) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if which.task:
         wanted.append(runs.c.task == which.task)
+    if which.task_globs:
+        wanted.append(or_(*(runs.c.task.like(_like(g), escape="\\") for g in which.task_globs)))
+        wanted.append(runs.c.task != "")
     if which.statuses:
         wanted.append(runs.c.status.in_(which.statuses))
     if which.cause:
@@ -322,6 +325,10 @@ def _with_image(text: str) -> Select[tuple[int]]:
 
 def _prefix(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _like(glob: str) -> str:
+    return _prefix(glob).replace("*", "%").replace("?", "_")
 
 
 def _cursor(sequence: int) -> str:

@@ -1,0 +1,223 @@
+"""The single funnel: every run, whoever wants it, is accepted here.
+
+In: NewRun, or the id of a run. Out: Run as it is stored. A run that was
+accepted is in the database before its workers are told, and stays the same
+whatever happens to a stored task afterwards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from runners.model.errors import InvalidInput
+from tasks_service.config import Settings
+from tasks_service.errors import Conflict, NotFound
+from tasks_service.model.run import UPLOAD, Cause, NewRun, Run, RunRequest, RunSecrets
+from tasks_service.model.task import DISABLED, Task
+from tasks_service.runs.checks import Rules, request_errors
+from tasks_service.runs.fields import FieldError, raise_if_any
+from tasks_service.runs.ids import new_run_id
+from tasks_service.store import Store
+
+QUICK_BUILD, QUICK_RUN, AUTO_BUILD, AUTO_RUN = "QuickBuild", "QuickRun", "AutoBuild", "AutoRun"
+
+
+class Announces(Protocol):
+    """Tells workers of a pool that runs wait; returns at once."""
+
+    def announce(self, pool: str) -> None:
+        """Have the workers of ``pool`` told."""
+        ...
+
+
+class IdempotencyMismatch(InvalidInput):
+    """An Idempotency-Key was used before, with another request."""
+
+    code = "idempotency_mismatch"
+
+
+class TaskDisabled(Conflict):
+    """The task may not be run at present."""
+
+    code = "task_disabled"
+
+
+class SecretsErased(Conflict):
+    """A run can't be started again by itself: its secrets are gone."""
+
+    code = "secrets_erased"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Once:
+    """What makes two requests one: who asked, with which key, for what."""
+
+    actor: str
+    key: str
+    body_hash: str
+
+
+class RunLife:
+    """Accept, cancel, run again, keep. Thread-safe."""
+
+    def __init__(self, store: Store, announcer: Announces, settings: Settings) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._settings = settings
+        self.rules = Rules.of(settings)
+
+    def accept(self, new: NewRun, *, once: Once | None = None) -> Run:
+        """Check, store and announce a run.
+
+        Args:
+            new: The run.
+            once: The same again returns the run of the first time.
+
+        Raises:
+            InvalidFields: It can't be run; every field at fault.
+            IdempotencyMismatch: The key was used for another request.
+            Busy: Too many runs wait.
+            Unavailable: The database does not answer; nothing was stored.
+        """
+        new = self._completed(new)
+        raise_if_any(
+            (*request_errors(new.request, new.secrets, self.rules), *self._upload_errors(new))
+        )
+        run_id = new_run_id()
+        if once is not None:
+            known, first_id = self._store.idempotency.reserve(
+                once.actor, once.key, once.body_hash, run_id
+            )
+            if known != once.body_hash:
+                raise IdempotencyMismatch(
+                    "the Idempotency-Key was used before with another request",
+                    hint="use a fresh key for each request, and the same only to repeat it",
+                )
+            run_id = first_id
+        run = self._store.runs.accept(new, run_id=run_id, max_queued=self._settings.max_queued)
+        if not run.status.finished:
+            self._announcer.announce(run.request.pool)
+        return run
+
+    def accept_task(
+        self,
+        task: Task,
+        request: RunRequest,
+        secrets: RunSecrets,
+        *,
+        cause: Cause,
+        lane: str = "interactive",
+        once: Once | None = None,
+    ) -> Run:
+        """Accept a run of a stored task, whose request was made of it.
+
+        Raises:
+            TaskDisabled: It may not be run.
+            InvalidFields, IdempotencyMismatch, Busy, Unavailable: See ``accept``.
+        """
+        definition = task.definition
+        if definition.status == DISABLED:
+            raise TaskDisabled(
+                f"task '{task.name}' is disabled",
+                hint=f"enable it: `tasks update -n {task.name} --status Enabled`",
+            )
+        new = NewRun(
+            request=request,
+            secrets=secrets,
+            cause=cause,
+            task=task.name,
+            run_type=AUTO_RUN if request.build is None else AUTO_BUILD,
+            lane=lane,
+            task_limit=definition.max_concurrent,
+            supersede_key=f"{request.source or '-'}" if definition.supersede else "",
+        )
+        return self.accept(new, once=once)
+
+    def rerun(self, run: Run, *, actor: str, once: Once | None = None) -> Run:
+        """Accept the same request once more.
+
+        Secrets of a run that is finished are erased. Those that its stored
+        task has (still) are taken from there.
+
+        Raises:
+            SecretsErased: Some are nowhere any more.
+            InvalidFields, IdempotencyMismatch, Busy, Unavailable: See ``accept``.
+        """
+        secrets = self._secrets_again(run)
+        task = self._store.tasks.get(run.task) if run.task else None
+        new = NewRun(
+            request=run.request,
+            secrets=secrets,
+            cause=Cause("rerun", actor, {"run": run.id}),
+            task=run.task,
+            run_type=run.run_type,
+            task_limit=task.definition.max_concurrent if task is not None else 0,
+        )
+        return self.accept(new, once=once)
+
+    def cancel(self, run_id: str, *, actor: str) -> Run:
+        """Ask for a run's end; see RunStore.request_cancel."""
+        return self._store.runs.request_cancel(run_id, reason=f"canceled by {actor}")
+
+    def _completed(self, new: NewRun) -> NewRun:
+        request = dataclasses.replace(
+            new.request,
+            registry=(new.request.registry or self._settings.registry).lower(),
+            secret_names=new.secrets.names(),
+        )
+        return dataclasses.replace(new, request=request)
+
+    def _upload_errors(self, new: NewRun) -> tuple[FieldError, ...]:
+        source = new.request.source
+        if not source.startswith(UPLOAD):
+            return ()
+        # Noting the use keeps retention from removing it before the worker came.
+        if self._store.uploads.use(source.removeprefix(UPLOAD)) is not None:
+            return ()
+        return (FieldError("/source", "there is no such upload (any more): send it again"),)
+
+    def _secrets_again(self, run: Run) -> RunSecrets:
+        kept = self._store.runs.secrets(run.id)
+        if set(run.request.secret_names) <= set(kept.names()):
+            return kept
+        stored = self._store.tasks.secrets(run.task) if run.task else RunSecrets()
+        missing = [name for name in run.request.secret_names if name not in stored.names()]
+        if missing:
+            raise SecretsErased(
+                f"run {run.id} had secrets that were erased at its end: {', '.join(missing[:20])}",
+                hint="start it anew, and give them again",
+            )
+        return chosen_secrets(stored, run.request.secret_names)
+
+
+def chosen_secrets(secrets: RunSecrets, names: tuple[str, ...]) -> RunSecrets:
+    """Return those of ``secrets`` that ``names`` (as RunSecrets.names writes them) lists."""
+
+    def among(kind: str) -> Callable[[str], bool]:
+        return lambda name: f"{kind}:{name}" in names
+
+    value, arg, secret, registry = map(among, ("value", "arg", "secret", "registry"))
+    build_secrets: Mapping[str, str] = {
+        name: text for name, text in secrets.build_secrets.items() if secret(name)
+    }
+    return RunSecrets(
+        values=tuple(e for e in secrets.values if value(e.partition("=")[0])),
+        build_args=tuple(e for e in secrets.build_args if arg(e.partition("=")[0])),
+        build_secrets=build_secrets,
+        credentials=tuple(c for c in secrets.credentials if registry(c.registry)),
+        git_token=secrets.git_token if "gitToken" in names else "",
+    )
+
+
+def find_run(store: Store, run_id: str, allows: Callable[[str], bool]) -> Run:
+    """Return a run that the caller may see; ``allows`` judges its task's name.
+
+    Raises:
+        NotFound: There is none, or it is not theirs to see: both are told alike.
+    """
+    run = store.runs.get(run_id)
+    if run is None or not allows(run.task):
+        raise NotFound(f"there is no run {run_id[:40]!r}", hint="`tasks runs list` shows them")
+    return run
