@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from tasks_service.devstack import images, progress, second_engine
+from tasks_service.devstack import databases, images, progress, second_engine
 from tasks_service.devstack.engines import Engine
-from tasks_service.devstack.stack import Stack
+from tasks_service.devstack.stack import Stack, with_databases
 
 _OLD_MAJOR = 20
 
@@ -23,6 +23,7 @@ def for_tests(stack: Stack) -> dict[str, str]:
     """
     with progress.step("A second, newer engine for the tests"):
         new = second_engine.start(stack.where, stack.runners, bench_image(stack))
+    urls = with_databases(stack.where)
     old = stack.runners
     version = _version(old)
     if int(version.split(".")[0]) > _OLD_MAJOR:
@@ -37,6 +38,8 @@ def for_tests(stack: Stack) -> dict[str, str]:
         "TASKS_TEST_STATE": str(stack.where.state),
         "TASKS_TEST_RUNNER_IMAGE": stack.runner_image,
         "TASKS_TEST_BASE_IMAGE": stack.base_image,
+        "TASKS_TEST_REDIS": urls[databases.REDIS],
+        "TASKS_TEST_POSTGRES": urls[databases.POSTGRES],
         # All parts are there, so a skipped test hides something.
         "TASKS_TEST_COMPLETE": "1",
     }

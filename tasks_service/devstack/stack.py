@@ -14,6 +14,7 @@ from pathlib import Path
 from runners.backends.dind import config, open_backend, places, private_engine
 from runners.model.errors import Denied, RunnerError, Unavailable
 from tasks_service.devstack import (
+    databases,
     engines,
     images,
     packages,
@@ -118,6 +119,8 @@ def down(where: Layout) -> None:
         processes.stop(GIT, where.run)
     with progress.step("Registry"):
         registry.stop(where)
+    with progress.step("Redis and PostgreSQL"):
+        databases.stop(where)
     with progress.step("Runners"):
         _sweep_runners(where)
     _clean_users_engine(where)
@@ -147,8 +150,27 @@ def status(where: Layout) -> dict[str, str]:
     return {
         "engine of our own": private.address if private else "not running",
         "registry": registry.running(where) or "not running",
+        "Redis": _word(databases.running(where, databases.REDIS)),
+        "PostgreSQL": _word(databases.running(where, databases.POSTGRES)),
         "Git server": _git_url(where) if git else "not running",
     }
+
+
+def with_databases(where: Layout) -> dict[str, str]:
+    """Start Redis and PostgreSQL, too, and return their URLs by name.
+
+    Raises:
+        Unavailable: They can't be installed, or do not come up.
+    """
+    if names := databases.missing_packages():
+        with progress.step(f"Debian packages: {' '.join(names)}") as shown:
+            packages.install(names, shown)
+    with progress.step("Redis and PostgreSQL"):
+        return databases.start(where)
+
+
+def _word(runs: bool) -> str:
+    return "running" if runs else "not running"
 
 
 def _bridges(where: Layout) -> tuple[str, ...]:
