@@ -111,6 +111,10 @@ class Tail:
         self._lock = threading.Lock()
         self._lines: dict[str, deque[str]] = {}
 
+    def begin(self, run_id: str, steps: Sequence[PlannedStep]) -> None:
+        """Pass the steps on."""
+        self._view.begin(run_id, steps)
+
     def __call__(self, event: Event, /) -> None:
         """Take one event."""
         if isinstance(event, StepLog):

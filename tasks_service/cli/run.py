@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from runners.model.errors import InvalidInput
 from tasks_service.cli.arguments import secret_value
 from tasks_service.cli.exit_codes import EPILOG
-from tasks_service.cli.options import parse_run_options, run_options
-
-if TYPE_CHECKING:
-    from runners.model.cancellation import Cancellation
-    from tasks_service.cli.execute import Compiled
-    from tasks_service.plans.compile import SecretRequest, SecretResolver
-    from tasks_service.plans.variables import RunVariables
-    from tasks_service.sources.open import Source
+from tasks_service.cli.options import parse_run_options, read_standard_input, run_options
+from tasks_service.model.run import RunSecrets
 
 
 @click.command("run", epilog=EPILOG)
@@ -49,17 +42,37 @@ def command(source: str | None, **parameters: Any) -> int:
     options = parse_run_options(parameters)
     if parameters["cmd"] is not None and parameters["file"] is not None:
         raise click.UsageError("--cmd and -f exclude each other")
+    if parameters["cmd"] == "":
+        raise click.UsageError("--cmd is empty: give the command")
     location = _default_source(parameters) if source is None else source
-    from tasks_service.cli.execute import Job, execute
+    from tasks_service.cli.execute import execute, request_of
+    from tasks_service.execution.inputs import LIMIT
 
-    task = _Task(parameters, options.timeout_s)
-    return execute(Job(location, "QuickRun", task.compile), options)
+    file, values = parameters["file"] or "", parameters["values"] or ""
+    content = values_content = ""
+    if file == "-":
+        file, content = "", _standard_input(LIMIT, "task file")
+        if not content:
+            raise InvalidInput("the task file on standard input is empty")
+    if values == "-":
+        values, values_content = "", _standard_input(LIMIT, "values file")
+    request = dataclasses.replace(
+        request_of(options, location),
+        file=file,
+        content=content,
+        command=parameters["cmd"] or "",
+        values_file=values,
+        values_content=values_content,
+        values=parameters["set_values"],
+    )
+    hidden = RunSecrets(values=tuple(secret_value(entry) for entry in parameters["set_secrets"]))
+    return execute(request, options, run_type="QuickRun", hidden=hidden)
 
 
 def _default_source(parameters: dict[str, Any]) -> str:
     if parameters["cmd"] is not None:
         return "/dev/null"
-    from tasks_service.cli.inputs import TASK_FILES
+    from tasks_service.execution.inputs import TASK_FILES
 
     name = parameters["file"]
     if name is not None or any(Path(usual).is_file() for usual in TASK_FILES):
@@ -69,75 +82,8 @@ def _default_source(parameters: dict[str, Any]) -> str:
     )
 
 
-class _Task:
-    """What the options say about the task file."""
-
-    def __init__(self, parameters: dict[str, Any], timeout_s: int) -> None:
-        self._parameters = parameters
-        self._secrets = tuple(secret_value(entry) for entry in parameters["set_secrets"])
-        self._timeout_s = timeout_s
-
-    def compile(self, source: Source, variables: RunVariables, cancel: Cancellation) -> Compiled:
-        """Return the plan of the task file.
-
-        Raises:
-            InvalidTaskFile: With every problem of the file.
-            SecretsRefused, SecretsUnavailable: Secrets of it can't be had.
-        """
-        from tasks_service.cli.execute import Compiled
-        from tasks_service.cli.inputs import alias_reader, read_input, read_task_file
-        from tasks_service.plans.compile import CompileOptions, compile_task
-        from tasks_service.sources.settings import allows_http
-
-        parameters = self._parameters
-        if parameters["cmd"] is not None:
-            file, text = "--cmd", self._one_command(parameters["cmd"])
-        else:
-            file, text = read_task_file(source, parameters["file"])
-        values = parameters["values"]
-        # A file that somebody else wrote must not choose what is read, reached
-        # or logged in to from here.
-        own = not source.remote or file in ("<stdin>", "--cmd")
-        done = compile_task(
-            text,
-            file=file,
-            variables=variables,
-            values=None if values is None else read_input(source, values, "values file"),
-            values_file=values or "values.yaml",
-            set_values=parameters["set_values"],
-            set_secrets=self._secrets,
-            options=CompileOptions(
-                alias_reader=alias_reader(
-                    source, allow_urls=own, allow_http=allows_http(os.environ)
-                )
-            ),
-            resolve_secrets=_late_resolver(allow_local=own, cancel=cancel),
-        )
-        plan = done.require_plan()
-        return Compiled(
-            plan,
-            texts=(done.rendered,) if own else (),
-            warnings=tuple(p.text() for p in done.problems),
-        )
-
-    def _one_command(self, text: str) -> bytes:
-        # JSON strings are YAML: no text can break out of its place.
-        command = json.dumps(text, ensure_ascii=False)
-        return (
-            "version: v1.1.0\n"
-            "steps:\n"
-            f"  - cmd: {command}\n"
-            "    disableWorkingDirectoryOverride: true\n"
-            f"    timeout: {self._timeout_s}\n"
-        ).encode()
-
-
-def _late_resolver(*, allow_local: bool, cancel: Cancellation) -> SecretResolver:
-    """Return a resolver that loads the providers only for a file that has secrets."""
-
-    def resolve(requests: Sequence[SecretRequest]) -> Mapping[str, str]:
-        from tasks_service.secrets import resolver
-
-        return resolver(os.environ, allow_local=allow_local, cancel=cancel)(requests)
-
-    return resolve
+def _standard_input(limit: int, what: str) -> str:
+    try:
+        return read_standard_input(limit, what).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{what} on standard input is not UTF-8 text") from error

@@ -17,7 +17,8 @@ from typing import Any
 
 
 @cache
-def _architecture() -> str:
+def machine_architecture() -> str:
+    """Return this machine's architecture in the words of images."""
     machine = platform.machine().lower()
     return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}.get(machine, machine)
 
@@ -46,7 +47,7 @@ class RunVariables:
     date: str = field(default_factory=lambda: run_date(datetime.now(UTC)))
     os: str = "linux"
     os_version: str = ""
-    architecture: str = field(default_factory=_architecture)
+    architecture: str = field(default_factory=machine_architecture)
 
     @property
     def registry_name(self) -> str:
