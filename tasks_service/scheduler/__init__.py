@@ -1,0 +1,12 @@
+"""The scheduler: what must happen though nobody asks for it just now.
+
+In: the store and a clock. Out: wake-ups, reaped runs, moved logs, forgotten
+rows. Several schedulers may run at once: each change is made by one of them.
+"""
+
+from __future__ import annotations
+
+from tasks_service.scheduler.duties import Duties
+from tasks_service.scheduler.loop import Duty, Scheduler
+
+__all__ = ["Duties", "Duty", "Scheduler"]
