@@ -15,6 +15,7 @@ from tasks_service.store.database import Database
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.leases import LeaseStore
 from tasks_service.store.recovery import RecoveryStore
+from tasks_service.store.rewrap import rewrap_all
 from tasks_service.store.runs import RunStore
 from tasks_service.store.tasks import TaskStore
 
@@ -31,6 +32,7 @@ class Store:
 
     def __init__(self, database: Database, envelope: Envelope) -> None:
         self.database = database
+        self._envelope = envelope
         self.runs = RunStore(database, envelope)
         self.leases = LeaseStore(database, envelope)
         self.recovery = RecoveryStore(database)
@@ -41,6 +43,16 @@ class Store:
         self.workers = WorkerStore(database)
         self.uploads = UploadStore(database)
         self.idempotency = IdempotencyStore(database)
+
+    def rewrap(self) -> int:
+        """Put every sealed secret under the newest key; return how many there are.
+
+        One transaction a row: safe to stop and to call again.
+
+        Raises:
+            SealBroken: One can't be opened; those before it are done.
+        """
+        return rewrap_all(self.database, self._envelope)
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -28,9 +28,10 @@ from tasks_service.model.run import (
 )
 from tasks_service.model.task import TaskDefinition
 from tasks_service.store import Store
+from tasks_service.store.envelope import Envelope, SealBroken
 from tasks_service.store.schema import current, head, upgrade
 from tasks_service.store.tables import metadata
-from tests.contract.stores import KINDS, opened
+from tests.contract.stores import ENVELOPE, KINDS, opened
 
 SECRETS = RunSecrets(
     values=("token=canary-value",),
@@ -464,3 +465,16 @@ def test_the_migrations_make_what_the_tables_say(store: Store) -> None:
     assert upgrade(store.database) == (head(), head())
     with store.database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_all_secrets_move_to_a_fresh_key(store: Store) -> None:
+    accept(store, "r1", secrets=SECRETS)
+    accept(store, "r2")
+    store.tasks.create(TaskDefinition("app", RunRequest(command="x")), SECRETS)
+    both = Envelope({**ENVELOPE.keys, "k2": bytes(32)})
+    assert Store(store.database, both).rewrap() == 2
+    newest = Store(store.database, Envelope({"k2": bytes(32)}))
+    assert newest.runs.secrets("r1") == SECRETS
+    assert newest.tasks.secrets("app") == SECRETS
+    with pytest.raises(SealBroken):
+        store.runs.secrets("r1")

@@ -1,0 +1,1 @@
+"""Commands that are the service, or look after it: ``up``, ``server``, ``db``, ``config`` …"""
