@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from runners.model.cancellation import Cancellation
-from runners.model.errors import Denied, InvalidInput, RunnerError, SystemFault, Unavailable
+from runners.model.errors import Denied, InvalidInput, SystemFault, Unavailable
 from tasks_service.sources.child import run_child
 from tasks_service.sources.confine import Answer
 from tasks_service.sources.errors import SourceNotFound
@@ -52,7 +52,7 @@ def fetch_archive(
     answer = run_child({"action": "archive"}, folder=folder, settings=settings, cancel=cancel)
     archive.unlink()
     if not answer["ok"]:
-        raise _translate(answer, location, settings)
+        raise unpack_error(answer, location.display, settings)
 
 
 def _download(
@@ -169,26 +169,44 @@ def _check_status(status: int, location: ArchiveLocation) -> None:
 
 
 def _too_large(location: ArchiveLocation, settings: SourceSettings) -> InvalidInput:
-    size = f"{settings.max_bytes / (1 << 30):g} GiB"
-    return InvalidInput(f"source {location.display} expands beyond {size}")
+    return unpack_error({"reason": "too_large"}, location.display, settings)
 
 
-def _translate(answer: Answer, location: ArchiveLocation, settings: SourceSettings) -> RunnerError:
-    where, reason = location.display, answer["reason"]
+def unpack_error(
+    answer: Answer, where: str, settings: SourceSettings, *, what: str = "archive"
+) -> InvalidInput:
+    """Return the error of an archive that could not be unpacked.
+
+    Args:
+        answer: Of the throw-away process.
+        where: The archive, for the message.
+        settings: The limits it had.
+        what: The noun for an entry's home, ``archive`` or ``context``.
+
+    Raises:
+        SystemFault: It is ours: a full disk and the like.
+    """
+    reason = answer["reason"]
     if reason == "entry":
-        name = short(answer["name"])
-        return InvalidInput(f"archive entry {name!r} of {where} {answer['rule']}")
+        name, rule = (
+            short(answer["name"]),
+            str(answer["rule"]).replace("the archive", f"the {what}"),
+        )
+        of = f" of {where}" if what == "archive" else ""
+        return InvalidInput(f"{what} entry {name!r}{of} {rule}")
     if reason == "format":
         return InvalidInput(
             f"{where} is {answer['format']}, which is not supported",
-            hint="use tar, plain or compressed by gzip, bzip2 or xz",
+            hint="use tar, plain or compressed by gzip, bzip2, xz or zstd",
         )
-    if reason == "not_archive":
-        return InvalidInput(f"{where} is not a tarball", hint="a Git URL ends in .git")
-    if reason == "bad_archive":
-        return InvalidInput(f"tarball {where} is damaged: {answer['error']}")
-    if reason == "too_large":
-        return _too_large(location, settings)
-    if reason == "too_many":
-        return InvalidInput(f"{where} holds more than {settings.max_entries} entries")
-    return SystemFault(f"source {where} could not be stored: {answer.get('error', reason)}")
+    texts = {
+        "not_archive": f"{where} is not a tarball",
+        "bad_archive": f"tarball {where} is damaged: {answer.get('error')}",
+        "too_large": f"{where} expands beyond {settings.max_bytes / (1 << 30):g} GiB",
+        "ratio": f"{where} expands to more than {settings.max_ratio} times its size",
+        "too_many": f"{where} holds more than {settings.max_entries} entries",
+    }
+    if reason in texts:
+        hint = "a Git URL ends in .git" if (reason, what) == ("not_archive", "archive") else ""
+        return InvalidInput(texts[reason], hint=hint)
+    raise SystemFault(f"source {where} could not be stored: {answer.get('error', reason)}")

@@ -36,6 +36,7 @@ def run_child(
     settings: SourceSettings,
     cancel: Cancellation,
     shared_user: bool = False,
+    pass_fd: int | None = None,
 ) -> Answer:
     """Run one request in ``folder`` and return the process's answer.
 
@@ -46,6 +47,7 @@ def run_child(
         cancel: Ends the process at once.
         shared_user: Become ``nobody`` instead of a user of its own; ssh needs
             an account that exists.
+        pass_fd: An open file for the process, under the same number.
 
     Raises:
         Unavailable: The deadline passed.
@@ -59,6 +61,7 @@ def run_child(
         "parent": os.getpid(),
         "max_bytes": settings.max_bytes,
         "max_entries": settings.max_entries,
+        "max_ratio": settings.max_ratio,
         "stall_s": settings.stall_s,
         "environment": {"PATH": os.defpath, **_path(), **settings.environment},
     }
@@ -66,7 +69,7 @@ def run_child(
         whole["uid"] = _nobody() if shared_user else _free_uid()
         whole["own_user"] = not shared_user
     cancel.check()
-    return _talk(whole, folder, settings.deadline_s, cancel)
+    return _talk(whole, folder, settings.deadline_s, cancel, pass_fd)
 
 
 def _path() -> dict[str, str]:
@@ -90,7 +93,9 @@ def _free_uid() -> int:
             return uid
 
 
-def _talk(request: Request, folder: Path, deadline_s: float, cancel: Cancellation) -> Answer:
+def _talk(
+    request: Request, folder: Path, deadline_s: float, cancel: Cancellation, pass_fd: int | None
+) -> Answer:
     process = subprocess.Popen(
         [sys.executable, "-I", "-m", "tasks_service.sources.fetch_child"],
         cwd=folder,
@@ -99,6 +104,7 @@ def _talk(request: Request, folder: Path, deadline_s: float, cancel: Cancellatio
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        pass_fds=() if pass_fd is None else (pass_fd,),
     )
     release = cancel.on_cancel(lambda: _kill(process))
     try:

@@ -106,7 +106,7 @@ def _fetch(
 
         fetch_archive(location, folder, settings, cancel)
         return Source(
-            _inside(folder, location.directory),
+            directory_of(folder, location.directory),
             location.display,
             remote=True,
             mask=redactions(location),
@@ -117,7 +117,7 @@ def _fetch(
     if answer["submodules"]:
         notice(f"{answer['submodules']} submodule(s) of {location.url} were not fetched")
     return Source(
-        _inside(folder, location.directory),
+        directory_of(folder, location.directory),
         location.display,
         remote=True,
         commit=answer["commit"],
@@ -128,7 +128,13 @@ def _fetch(
     )
 
 
-def _inside(folder: Path, directory: str) -> Path:
+def directory_of(folder: Path, directory: str) -> Path:
+    """Return the directory of the fetched tree that becomes the workspace.
+
+    Raises:
+        InvalidInput: It leaves the tree, or is no directory.
+        SourceNotFound: It is not there.
+    """
     tree = folder / "tree"
     if not directory:
         return tree

@@ -42,6 +42,8 @@ class SourceSettings:
         stall_s: Longest time without progress.
         max_bytes: Of the transfer and of the checkout, each.
         max_entries: Files of the checkout.
+        max_ratio: How many times larger an archive may unpack; archives that
+            unpack to less than 256 MiB are not asked.
         folder: Where the sources of this user live while runs need them.
         environment: Proxy and certificate settings passed to Git.
     """
@@ -55,6 +57,7 @@ class SourceSettings:
     stall_s: int = 30
     max_bytes: int = 4 << 30
     max_entries: int = 500_000
+    max_ratio: int = 250
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 

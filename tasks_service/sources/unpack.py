@@ -1,6 +1,7 @@
 """Unpack one tarball in the throw-away process, entry by entry, by own rules.
 
-In: a file ``archive`` in the current folder. Out: its content below ``tree``.
+In: a file ``archive`` in the current folder, or an open file that was handed
+down. Out: its content below ``tree``.
 The standard library reads the headers only; its extraction is not used, since
 its filters were got around more than once (G7). Nothing is written through a
 link: every folder on the way is opened without following one.
@@ -16,21 +17,34 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
+
+import zstandard
 
 from tasks_service.sources.confine import Answer, Refusal, Request
 
 _BLOCK = 1 << 20
 _MAX_DEPTH = 128
 _SLACK = 64 << 20
+# Below this a high ratio is no bomb: an empty disk image in a test folder.
+_RATIO_FROM = 256 << 20
+# Long names are 4 KiB at most; what a header says beyond that is read by nobody.
+_MAX_HEADER = 1 << 20
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_WINDOW = 128 << 20
 _MAGIC = (
-    (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "zip"),
     (b"7z\xbc\xaf", "7z"),
 )
-_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
 _BROKEN = (
     tarfile.TarError,
     EOFError,
@@ -40,22 +54,29 @@ _BROKEN = (
     RecursionError,
     MemoryError,
     OverflowError,
+    zstandard.ZstdError,
 )
 
 
 def unpack_archive(request: Request) -> Answer:
-    """Unpack ``archive`` into ``tree``; answer with the number of entries."""
-    archive = Path("archive")
-    unpacker = _Unpacker(Path("tree"), request["max_bytes"], request["max_entries"])
+    """Unpack the archive into ``tree``; answer with the number of entries."""
+    unpacker = _Unpacker(Path("tree"), request)
+    fd = request.get("archive_fd")
     try:
-        with _open(archive) as plain:
-            stream = _Counted(plain, request["max_bytes"] + _SLACK)
-            with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", errorlevel=2) as tar:
+        with open(Path("archive") if fd is None else fd, "rb") as file:  # noqa: PTH123 - may be a number
+            plain, cut = _plain(file)
+            packed = os.fstat(file.fileno()).st_size
+            stream = _Counted(plain, request["max_bytes"] + _SLACK, packed, request["max_ratio"])
+            with tarfile.open(
+                fileobj=cast("IO[bytes]", stream), mode="r|", errorlevel=2, tarinfo=_Info
+            ) as tar:
                 for member in tar:
                     unpacker.take(tar, member)
             # To the end, so that a cut or damaged file is noticed.
             while stream.read(_BLOCK):
                 pass
+            if cut and stream.last.strip(b"\0"):
+                raise Refusal("bad_archive", error="it ends too early")
     except _BROKEN as exc:
         raise Refusal("bad_archive", error=str(exc) or type(exc).__name__) from exc
     except OSError as exc:
@@ -68,40 +89,77 @@ def unpack_archive(request: Request) -> Answer:
     return {"ok": True, "entries": unpacker.entries}
 
 
-def _open(archive: Path) -> IO[bytes]:
-    with archive.open("rb") as file:
-        start = file.read(512)
+def _plain(file: IO[bytes]) -> tuple[IO[bytes], bool]:
+    """Return the tar inside, and whether its end must be looked for by hand."""
+    start = file.read(512)
+    file.seek(0)
     for magic, name in _MAGIC:
         if start.startswith(magic):
             raise Refusal("format", format=name)
     for magic, opener in _COMPRESSED.items():
         if start.startswith(magic):
-            return cast("IO[bytes]", opener(archive))
+            return cast("IO[bytes]", opener(file, mode="rb")), False
+    if start.startswith(_ZSTD):
+        reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        # It does not tell a frame that ends early.
+        return reader.stream_reader(file, read_across_frames=True), True
     if start[257:262] != b"ustar":
         raise Refusal("not_archive")
-    return archive.open("rb")
+    return file, False
+
+
+def _gzip(file: IO[bytes], mode: str) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=file, mode=mode)
+
+
+_COMPRESSED: dict[bytes, Callable[..., object]] = {
+    b"\x1f\x8b": _gzip,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+
+
+class _Info(tarfile.TarInfo):
+    """A header that may not be followed by an extension of any size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _HEADERS and not 0 <= info.size <= _MAX_HEADER:
+            raise Refusal("entry", name=info.name, rule="has a header larger than 1 MiB")
+        return info
 
 
 class _Counted:
     """A reader that ends a decompression bomb, wherever in the tar it sits."""
 
-    def __init__(self, file: IO[bytes], limit: int) -> None:
+    def __init__(self, file: IO[bytes], limit: int, packed: int, max_ratio: int) -> None:
         self._file = file
-        self._left = limit
+        self._limit = limit
+        self._by_ratio = max(_RATIO_FROM, packed * max_ratio)
+        self._count = 0
+        self.last = b""
 
     def read(self, size: int) -> bytes:
         block = self._file.read(size)
-        self._left -= len(block)
-        if self._left < 0:
+        self._count += len(block)
+        if self._count > self._limit:
             raise Refusal("too_large")
+        if self._count > self._by_ratio:
+            raise Refusal("ratio")
+        if block:
+            self.last = block[-512:]
         return block
 
 
 class _Unpacker:
-    def __init__(self, tree: Path, max_bytes: int, max_entries: int) -> None:
+    def __init__(self, tree: Path, request: Request) -> None:
         self._root = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        self._bytes_left = max_bytes
-        self._max_entries = max_entries
+        self._bytes_left = request["max_bytes"]
+        self._max_entries = request["max_entries"]
+        # A context is what its owner sees: permissions, and links to places
+        # that only exist in the image. Nothing here or later follows them.
+        self._as_packed = bool(request.get("as_packed"))
         self.entries = 0
 
     def close(self) -> None:
@@ -113,7 +171,9 @@ class _Unpacker:
             raise Refusal("too_many")
         parts = _parts(member.name)
         if member.isdir():
-            with self._folder(parts, member.name):
+            with self._folder(parts, member.name) as folder:
+                if self._as_packed and parts:
+                    os.fchmod(folder, member.mode & 0o777 | 0o700)
                 return
         if not parts:
             raise Refusal("entry", name=member.name, rule="names the root of the archive")
@@ -127,7 +187,10 @@ class _Unpacker:
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: list[str], parent: int
     ) -> None:
         if member.issym():
-            _check_target(member, parts)
+            if not self._as_packed:
+                _check_target(member, parts)
+            elif not member.linkname or "\0" in member.linkname:
+                raise Refusal("entry", name=member.name, rule="is a link to nothing")
             os.symlink(member.linkname, parts[-1], dir_fd=parent)
         elif member.islnk():
             self._link(member, parts[-1], parent)
@@ -146,6 +209,8 @@ class _Unpacker:
         mode = 0o755 if member.mode & 0o100 else 0o644
         target = os.open(name, flags, mode, dir_fd=parent)
         with open(target, "wb") as file:  # noqa: PTH123 - opened by flags
+            if self._as_packed:
+                os.fchmod(target, member.mode & 0o777 | 0o600)
             if source is not None:
                 _copy(source, file, member)
 
