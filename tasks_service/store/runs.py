@@ -313,14 +313,19 @@ def _with_image(text: str) -> Select[tuple[int]]:
         return query.where(run_images.c.reference.like(_prefix(name), escape="\\")).where(
             run_images.c.digest == digest
         )
-    return query.where(
-        or_(
-            run_images.c.reference == text,
-            run_images.c.reference.like(_prefix(text) + ":%", escape="\\"),
-            run_images.c.reference.like("%/" + _prefix(text), escape="\\"),
-            run_images.c.reference.like("%/" + _prefix(text) + ":%", escape="\\"),
-        )
-    )
+    found = [run_images.c.reference == text]
+    host, slash, path = text.partition("/")
+    whole = bool(slash) and ("." in host or ":" in host or host == "localhost")
+    tagged = ":" in (path if whole else text)
+    if not tagged:
+        found.append(run_images.c.reference.like(_prefix(text) + ":%", escape="\\"))
+    if not whole:
+        # What leaves the registry out can't use the index.
+        found += [
+            run_images.c.reference.like(f"%/{_prefix(text)}{end}", escape="\\")
+            for end in ("", ":%")
+        ]
+    return query.where(or_(*found))
 
 
 def _prefix(text: str) -> str:
