@@ -34,7 +34,9 @@ def queue_name(settings: Settings, pool: str) -> str:
 
 def make_app(settings: Settings, *, publishes: bool) -> Celery:
     """Return an app of its own; nothing is connected yet and no global is set."""
-    app = Celery("tasks-service", set_as_current=False, broker=settings.redis_url or "memory://")
+    app = Celery(
+        "tasks-service", set_as_current=False, broker=settings.redis_url or "memory://localhost/"
+    )
     app.conf.update(
         # The claim in the database replaces redelivery: a late ack would start
         # long runs twice, and 5.7.0 exits when Redis goes away meanwhile.
@@ -57,7 +59,8 @@ def make_app(settings: Settings, *, publishes: bool) -> Celery:
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # Only late acks are cancelled by it, and there are none; False makes it warn.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
         broker_transport_options=_transport(settings, publishes=publishes),
         broker_pool_limit=1 if publishes else 4,
     )

@@ -92,7 +92,7 @@ class Consumer:
         while not self._stopping.is_set():
             try:
                 code = consume(self._settings, self, self._concurrency)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever broke, it is begun anew
                 _log.exception("consumer_broke")
                 code = 1
             if self._stopping.is_set():
@@ -136,5 +136,5 @@ class Consumer:
             return
         try:
             self._on_wake()
-        except Exception:
+        except Exception:  # noqa: BLE001 - one wake-up must not end its thread
             _log.exception("wake_broke")

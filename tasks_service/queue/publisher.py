@@ -117,11 +117,11 @@ class BrokerQueue:
         with self._changed:
             self._busy_since = None
             while not self._waiting:
-                if self._closed or not self._changed.wait(_IDLE_S):
-                    # Looked at again: somebody may have come in at the last moment.
-                    if not self._waiting:
-                        self._thread = None
-                        return None
+                ends = self._closed or not self._changed.wait(_IDLE_S)
+                # Looked at again: somebody may have come in at the last moment.
+                if ends and not self._waiting:
+                    self._thread = None
+                    return None
             self._busy_since = time.monotonic()
             return self._waiting.popitem(last=False)
 

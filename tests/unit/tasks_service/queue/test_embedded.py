@@ -1,0 +1,53 @@
+"""The queue inside one process: fast, stoppable, nobody else's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from runners.model.errors import Unavailable
+from tasks_service.config import Settings
+from tasks_service.queue import Consumer, NoQueue, open_queue
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self) -> None:
+        self.event.set()
+
+
+def test_a_wake_is_heard_at_once_and_the_consumer_stops(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    heard, other = Heard(), Heard()
+    consumer = Consumer(settings, heard, concurrency=1)
+    neighbour = Consumer(Settings(state_dir=tmp_path / "other"), other, concurrency=1)
+    consumer.start()
+    neighbour.start()
+    assert consumer.await_ready(10)
+    assert neighbour.await_ready(10)
+    queue = open_queue(settings, embedded=True)
+    started = time.monotonic()
+    queue.wake("default")
+    assert heard.event.wait(5)
+    assert time.monotonic() - started < 1
+    consumer.stop()
+    neighbour.stop()
+    assert not consumer.alive
+    assert not neighbour.alive
+    # What stopped the consumers was no wake-up for the neighbour.
+    assert not other.event.is_set()
+    queue.close()
+    with pytest.raises(Unavailable):
+        queue.wake("default")
+
+
+def test_without_a_broker_nobody_is_woken(tmp_path: Path) -> None:
+    queue = open_queue(Settings(state_dir=tmp_path))
+    assert isinstance(queue, NoQueue)
+    queue.wake("default")
+    queue.close()
