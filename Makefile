@@ -76,6 +76,7 @@ schemas: setup ## Make schemas/*.json of the models
 docs: setup ## Make the pages of docs/ that come from tables
 	@$(VENV)/python -m tasks_service.plans.reference
 	@$(VENV)/python -m tests.conformance.page
+	@$(VENV)/tasks plan examples/demo-app/acb.yaml -o svg -r registry.example > docs/img/plan.svg
 	@$(VENV)/python -c 'from pathlib import Path; from runners.steps import build_flags, cmd_flags; \
 	  [Path("docs", name).write_text(kind.flags_page()) for name, kind in \
 	  (("build-flags.md", build_flags), ("cmd-flags.md", cmd_flags))]'

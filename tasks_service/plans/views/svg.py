@@ -11,9 +11,11 @@ from html import escape
 from typing import Any
 
 from tasks_service.plans.views.layers import layered
-from tasks_service.plans.views.text import marks, summary
+from tasks_service.plans.views.text import headline, marks, summary
 
-_BOX = (232, 64)
+_BOX = (272, 64)
+_LINE = 34
+"""Characters of the line that says what a step does."""
 _GAP = (28, 52)
 _BEND = 16
 _MARGIN = 28
@@ -115,28 +117,29 @@ def _edge(chain: Sequence[str], places: Mapping[str, tuple[float, float]]) -> st
 def _box(step: Mapping[str, Any], place: tuple[float, float]) -> str:
     x, y = place
     kind = step["kind"] if step["kind"] in _ICONS else "other"
-    notes = " · ".join(marks(step))
+    notes = " · ".join([str(step["kind"]), *marks(step)])
     group = "away" if step.get("detach") else "step"
     name = str(step["id"])
-    short = name if len(name) <= 22 else name[:21] + "…"
-    lines = [
-        (
-            f'<g class="{group}"><title>{escape(name)} — {escape(step["kind"])}: '
-            f"{escape(summary(step, 2000))}</title>"
-        ),
-        (
-            f'<rect class="box k-{kind}" x="{x:g}" y="{y:g}" width="{_BOX[0]}" height="{_BOX[1]}" '
-            'rx="9"/>'
-        ),
-        (
-            f'<path class="icon k-{kind}" transform="translate({x + 14:g} {y + 9:g})" '
-            f'd="{_ICONS.get(kind, _OTHER_ICON)}"/>'
-        ),
-        f'<text class="id" x="{x + 40:g}" y="{y + 22:g}">{escape(short)}</text>',
-        f'<text class="what" x="{x + 14:g}" y="{y + 40:g}">{escape(summary(step, 29))}</text>',
-    ]
-    if notes:
-        fit = notes if len(notes) <= 40 else notes[:39] + "…"
-        lines.append(f'<text class="note" x="{x + 14:g}" y="{y + 55:g}">{escape(fit)}</text>')
-    lines.append("</g>")
-    return "".join(lines)
+    short = name if len(name) <= 26 else name[:25] + "…"
+    does = headline(step, _LINE)
+    fit = notes if len(notes) <= 46 else notes[:45] + "…"
+    return "".join(
+        [
+            (
+                f'<g class="{group}"><title>{escape(name)} — {escape(step["kind"])}: '
+                f"{escape(summary(step, 2000))}</title>"
+            ),
+            (
+                f'<rect class="box k-{kind}" x="{x:g}" y="{y:g}" width="{_BOX[0]}" '
+                f'height="{_BOX[1]}" rx="9"/>'
+            ),
+            (
+                f'<path class="icon k-{kind}" transform="translate({x + 14:g} {y + 9:g})" '
+                f'd="{_ICONS.get(kind, _OTHER_ICON)}"/>'
+            ),
+            f'<text class="id" x="{x + 40:g}" y="{y + 22:g}">{escape(short)}</text>',
+            f'<text class="what" x="{x + 14:g}" y="{y + 40:g}">{escape(does)}</text>',
+            f'<text class="note" x="{x + 14:g}" y="{y + 55:g}">{escape(fit)}</text>',
+            "</g>",
+        ]
+    )

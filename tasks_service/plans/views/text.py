@@ -5,18 +5,49 @@ In: plan data of plan_json. Out: text. Called by ``tasks plan``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks_service.plans.views.layers import depths, reduced_needs
+from tasks_service.plans.words import option_values, words_of
 
 _WIDTH = 72
+_ADDRESS = re.compile(r"(?:localhost|[^/\s=]*[.:][^/\s=]*)/(?=[^/])")
 
 
 def summary(step: Mapping[str, Any], width: int = _WIDTH) -> str:
     """Return what a step does, on one line of at most ``width`` characters."""
     value = step.get(step["kind"], "")
-    text = " ".join((", ".join(value) if isinstance(value, list) else str(value)).split())
+    return _cut(
+        " ".join((", ".join(value) if isinstance(value, list) else str(value)).split()), width
+    )
+
+
+def headline(step: Mapping[str, Any], width: int) -> str:
+    """Return what tells a step from others where there is little room.
+
+    The tags of what it makes if it names some, else its text; images without
+    the registry's address.
+    """
+    value = step.get(step["kind"], "")
+    made = value if isinstance(value, list) else _tags(str(value))
+    if made:
+        more = f" +{len(made) - 1}" if len(made) > 1 else ""
+        return _cut(_without_address(str(made[0])), width - len(more)) + more
+    return _cut(" ".join(map(_without_address, str(value).split())), width)
+
+
+def _tags(text: str) -> list[str]:
+    return option_values(words_of(text), ("-t", "--tag", "--image"))
+
+
+def _without_address(word: str) -> str:
+    found = _ADDRESS.match(word)
+    return word[found.end() :] if found else word
+
+
+def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tasks_service.plans.compile import compile_task
 from tasks_service.plans.masking import forms, mask_text
+from tasks_service.plans.variables import RunVariables
 from tasks_service.plans.views.diagnostics import FORMATS
 from tasks_service.plans.views.layers import layered, reduced_needs
 from tasks_service.plans.views.plan_json import plan_json
 from tasks_service.plans.views.svg import plan_svg
-from tasks_service.plans.views.text import plan_mermaid, plan_tree
+from tasks_service.plans.views.text import headline, plan_mermaid, plan_tree
 from tests.unit.tasks_service.plans.make import compiled
+
+ROOT = Path(__file__).parents[4]
 
 TEXT = """\
 version: v1.1.0
@@ -106,6 +111,32 @@ def test_svg_is_one_whole_picture() -> None:
 def test_svg_of_any_size(steps: int) -> None:
     text = "steps:\n" + "".join(f"- {{id: s{i}, cmd: a, when: ['-']}}\n" for i in range(steps))
     ElementTree.fromstring(plan_svg(plan_json(compiled(text))))
+
+
+def test_boxes_of_the_picture_name_what_matters() -> None:
+    text = (
+        "steps:\n"
+        "- build: --no-cache -t reg.example:5000/team/app:1 --tag=app:2 .\n"
+        "- cmd: reg.example/base/busybox:1.36 sh -c 'wget http://app:80/x'\n"
+        "- push: [reg.example:5000/team/app:1]\n"
+        "- cmd: bash " + "x" * 60 + "\n"
+        "- build: .\n"
+    )
+    steps = plan_json(compiled(text))["steps"]
+    assert [headline(step, 48) for step in steps] == [
+        "team/app:1 +1",
+        "base/busybox:1.36 sh -c 'wget http://app:80/x'",
+        "team/app:1",
+        "bash " + "x" * 42 + "…",
+        ".",
+    ]
+
+
+def test_the_picture_in_the_readme_is_that_of_the_demo() -> None:
+    text = (ROOT / "examples/demo-app/acb.yaml").read_text()
+    plan = compile_task(text, variables=RunVariables(registry="registry.example"))
+    picture = (ROOT / "docs/img/plan.svg").read_text()
+    assert plan_svg(plan_json(plan), "acb.yaml") == picture, "run make docs"
 
 
 def test_redundant_edges_are_left_out_of_pictures() -> None:
