@@ -6,6 +6,11 @@ import os
 
 import pytest
 
+# Tests never ask a server that the user of this machine has configured.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent/config"
+for _name in ("TASKS_SERVER", "TASKS_TOKEN", "TASKS_CONTEXT"):
+    os.environ.pop(_name, None)
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -57,6 +57,9 @@ def error_of(status: int, body: object, *, where: str, retry_after: str = "") ->
     message = _text(problem, "detail") or _text(problem, "title") or f"{where}: status {status}"
     hint = _text(problem, "hint")
     detail = _details(problem)
+    if detail == message:
+        # The only error is the message already.
+        detail = ""
     if status == 401:
         return LoginRefused(
             message if problem else f"{where} does not take the token",

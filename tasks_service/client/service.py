@@ -17,8 +17,8 @@ import httpx2
 
 from tasks_service.client.address import Server
 from tasks_service.client.answers import JSON, Page, RunAnswer, read_object
-from tasks_service.client.following import Follower
-from tasks_service.client.transport import Transport
+from tasks_service.client.following import Follower, LogEvent
+from tasks_service.client.transport import Transport, decoded
 from tasks_service.errors import NotFound
 
 API = "/api/v1"
@@ -129,14 +129,20 @@ class ServiceClient:
             sleep=self._sleep,
         )
 
-    def log_text(self, run_id: str, filters: Mapping[str, str]) -> Iterator[bytes]:
-        """Yield the stored log so far, as text, block by block."""
+    def log_events(self, run_id: str, filters: Mapping[str, str]) -> Iterator[LogEvent]:
+        """Yield the stored log so far, chunk by chunk.
+
+        Raises:
+            StrangeAnswer: It is no log.
+        """
         path = f"{API}/runs/{_quoted(run_id)}/logs"
-        headers = {"Accept": "text/plain"}
+        headers = {"Accept": "application/x-ndjson"}
         with self._http.stream("GET", path, query=filters, headers=headers) as response:
             if response.status_code >= 300:
                 raise self._http.refusal(response)
-            yield from response.iter_bytes(64 * 1024)
+            for line in response.iter_lines():
+                if line.strip():
+                    yield LogEvent.of(read_object(decoded(line.encode()), "a log"))
 
     # --- tasks ---
 

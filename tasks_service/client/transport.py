@@ -194,7 +194,7 @@ class Transport:
         body = _bounded(response, 1 << 20, self.host)
         return error_of(
             response.status_code,
-            _decoded(body),
+            decoded(body),
             where=self.host,
             retry_after=response.headers.get("retry-after", ""),
         )
@@ -204,7 +204,7 @@ class Transport:
             wished = response.headers.get("retry-after", "")
             raise _Refused(self.refusal(response), response.status_code, _seconds(wished))
         body = _bounded(response, MAX_ANSWER_BYTES, self.host)
-        return Answer(response.status_code, _decoded(body), response.headers)
+        return Answer(response.status_code, decoded(body), response.headers)
 
     def _persist(self, attempt: Callable[[], Answer], *, repeat: bool) -> Answer:
         pause = FIRST_PAUSE_S
@@ -291,7 +291,8 @@ def _bounded(response: httpx2.Response, limit: int, host: str) -> bytes:
     return bytes(body)
 
 
-def _decoded(body: bytes) -> Any:
+def decoded(body: bytes) -> Any:
+    """Return what JSON text means, or None where it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from tasks_service.client.address import Server
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,6 +57,56 @@ def show_options(function: F) -> F:
         help="How to print.",
     )(function)
     return server_option(function)
+
+
+def waiting_options(function: F) -> F:
+    """Add what a command takes that starts a run on a server."""
+    options = (
+        click.option("--no-wait", "--async", "no_wait", is_flag=True,
+                     help="Only start it; print its id."),
+        click.option("--cancel-on-interrupt", is_flag=True,
+                     help="Ctrl-C cancels the run instead of the watching."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def pool_option(function: F) -> F:
+    """Add the choice of workers."""
+    return click.option(
+        "--pool", "--agent-pool", "pool", metavar="NAME", help="Workers that take the run."
+    )(function)
+
+
+def server_or_here(function: F) -> F:
+    """Add what ``tasks run`` and ``tasks build`` take for a server, and ``--local``."""
+    function = click.option(
+        "--local", is_flag=True, help="Run here, even where a server is configured."
+    )(function)
+    return server_option(waiting_options(pool_option(function)))
+
+
+def chosen_server(parameters: Mapping[str, Any]) -> Server | None:
+    """Return the server that shall run it, or None for this machine.
+
+    Raises:
+        click.UsageError: Flags of a server without one.
+        InvalidInput, NotFound: What names the server is wrong.
+    """
+    from tasks_service.cli.remote.connection import find_server
+
+    if parameters["local"] and parameters["server"]:
+        raise click.UsageError("--local excludes --server")
+    server = None
+    if not parameters["local"]:
+        server = find_server(parameters["server"] or "", os.environ, Path.cwd())
+    if server is None:
+        for name in ("no_wait", "cancel_on_interrupt", "pool"):
+            if parameters[name]:
+                flag = "--" + name.replace("_", "-")
+                raise click.UsageError(f"{flag} needs a server: `tasks context add NAME URL`")
+    return server
 
 
 class Moment(click.ParamType[str]):

@@ -7,7 +7,7 @@ run (C-183), unless the caller wants it cancelled.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -16,6 +16,7 @@ from typing import Any
 from runners.model.events import Notice, StepFinished, StepLog, StepStarted
 from runners.model.status import StepStatus
 from tasks_service.cli.output import View
+from tasks_service.cli.remote.printing import say
 from tasks_service.cli.remote.record import planned_step, step_of
 from tasks_service.client.answers import RunAnswer, read_steps
 from tasks_service.client.following import (
@@ -118,8 +119,8 @@ def follow_run(
     sink: Callable[[Any], object],
     *,
     cancel_on_interrupt: bool = False,
-) -> RunAnswer:
-    """Show a run until it ends and return it.
+) -> tuple[RunAnswer, int]:
+    """Show a run until it ends; return it, and 128 + the signal that canceled it or 0.
 
     Args:
         client: Of its server.
@@ -135,19 +136,38 @@ def follow_run(
     """
     translate = Translator(run_id, sink, view.begin)
     follower = client.follow(run_id)
-    asked = False
+    asked = 0
     while True:
         try:
-            with _signals():
-                for event in follower:
-                    translate(event)
-                return client.run(run_id)
-        except _Signal as raised:
+            watch(follower, translate)
+            return client.run(run_id), asked
+        except Detached as raised:
             if not cancel_on_interrupt or asked:
-                raise Detached(raised.number) from None
-            asked = True
+                raise
+            asked = raised.exit_code
             view(Notice(datetime.now(UTC), "Canceling the run (again to stop watching)", "warning"))
             client.cancel_run(run_id)
+
+
+def watch(events: Iterable[StreamEvent], show: Callable[[StreamEvent], object]) -> None:
+    """Show events until the last one.
+
+    Raises:
+        Detached: By a signal.
+    """
+    try:
+        with _signals():
+            for event in events:
+                show(event)
+    except _Signal as raised:
+        raise Detached(raised.number) from None
+
+
+def tell_detached(run_id: str) -> None:
+    """Say how to watch a run again, and how to cancel it."""
+    say(f"Stopped watching; run {run_id} goes on.")
+    say(f"  watch it again:  tasks logs {run_id} -f")
+    say(f"  cancel it:       tasks runs cancel {run_id}")
 
 
 class _Signal(BaseException):
