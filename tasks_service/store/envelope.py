@@ -98,7 +98,11 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, altchars=b"-_", validate=True)
+    found = base64.b64decode(text, altchars=b"-_", validate=True)
+    if _text(found) != text:
+        # Else the last letter could be another one with the same meaning.
+        raise ValueError("not written as we write it")
+    return found
 
 
 def load_keys(path: Path, *, create: bool = False) -> Envelope:
