@@ -85,7 +85,9 @@ def _task(
             image_aliases=job.image_aliases,
             alias_reader=inputs.alias_reader(allow_urls=own, allow_http=place.allow_http),
         ),
-        resolve_secrets=_late_resolver(place.environ, allow_local=own, cancel=cancel),
+        resolve_secrets=_late_resolver(place.environ, allow_local=own, cancel=cancel)
+        if place.fetches_secrets
+        else _refuse_secrets,
     )
     plan = done.require_plan()
     return Compiled(
@@ -113,6 +115,20 @@ def _one_command(text: str, timeout_s: int) -> bytes:
         "    disableWorkingDirectoryOverride: true\n"
         f"    timeout: {timeout_s}\n"
     ).encode()
+
+
+def _refuse_secrets(requests: Sequence[SecretRequest]) -> Mapping[str, str]:
+    from tasks_service.secrets.errors import SecretRefused, gathered
+
+    raise gathered(
+        {
+            request.id: SecretRefused(
+                "workers fetch no secrets from vaults",
+                hint="give it with the run or the task: `--set-secret NAME=VALUE`",
+            )
+            for request in requests
+        }
+    )
 
 
 def _late_resolver(

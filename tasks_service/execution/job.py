@@ -93,6 +93,8 @@ class Place:
             the source, environment variables and any registry may be named.
         limits: Bounds of runs that ask for none.
         environ: Settings and logins of secret providers.
+        fetches_secrets: Task files may name secrets that providers keep. They
+            would be fetched in the name of the machine, whoever wrote the file.
         allow_http: Alias files may come over ``http://``.
         sweep: Removes what dead runs left; called beside every run. None
             where somebody else does that.
@@ -105,4 +107,5 @@ class Place:
     allow_http: bool = False
     limits: Limits = field(default_factory=Limits)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    fetches_secrets: bool = True
     sweep: Callable[[Backend], None] | None = None

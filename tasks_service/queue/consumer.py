@@ -29,17 +29,24 @@ class Consumer:
         on_wake: Called with no lock held; may block for as long as its
             worker has no use for another message.
         concurrency: How many may block at once.
+        wants: False leaves messages where they are, for other workers.
 
     Attributes:
         dropped: Messages that were none of ours, or of another version.
     """
 
     def __init__(
-        self, settings: Settings, on_wake: Callable[[], None], *, concurrency: int
+        self,
+        settings: Settings,
+        on_wake: Callable[[], None],
+        *,
+        concurrency: int,
+        wants: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._on_wake = on_wake
         self._concurrency = concurrency
+        self.wants = wants
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._heard = 0.0

@@ -123,7 +123,10 @@ class _OurConsumer(CeleryConsumer):  # type: ignore[misc] # Celery has no types
 
     def on_ready(self) -> None:
         super().on_ready()
-        self._ours.connected(yes=True)
+        qos = self.task_consumer.channel.qos
+        can_consume, ours = qos.can_consume, self._ours
+        qos.can_consume = lambda: ours.wants() and can_consume()
+        ours.connected(yes=True)
 
     def on_close(self) -> None:
         self._ours.connected(yes=False)

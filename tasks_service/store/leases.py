@@ -192,6 +192,9 @@ class LeaseStore:
             "secrets": None,
             "log_state": "complete" if end.log_end == "EOF" else end.log_end.lower(),
         }
+        source = end.record.get("source") or {}
+        if source.get("commit"):
+            values |= {"source_commit": source["commit"], "source_branch": source["branch"]}
 
         def work(connection: Connection) -> None:
             try:

@@ -1,0 +1,104 @@
+"""Sources of runs as a worker opens them: with the run's own login, and no other.
+
+In: a Job. Out: an open Source. Files, keys and tokens of the machine are for
+nobody's run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from runners.model.cancellation import Cancellation
+from runners.model.errors import InvalidInput
+from tasks_service.blobs import BlobStore
+from tasks_service.config import Settings
+from tasks_service.errors import NotFound
+from tasks_service.execution.job import Job, Say
+from tasks_service.model.run import UPLOAD
+from tasks_service.sources.errors import SourceNotFound
+from tasks_service.sources.location import (
+    Credential,
+    GitLocation,
+    LocalDirectory,
+    parse_location,
+)
+from tasks_service.sources.open import Source, open_source
+from tasks_service.sources.settings import SourceSettings
+from tasks_service.sources.upload import open_upload
+
+_GIT_USER = "dummy"
+"""Forges take a token as the password of any user."""
+
+
+class ServiceSources:
+    """Opens what a job names. Thread-safe."""
+
+    def __init__(
+        self, settings: Settings, uploads: BlobStore, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._settings = settings
+        self._uploads = uploads
+        self._base = dataclasses.replace(
+            SourceSettings.from_environment(environ),
+            allow_http=settings.allow_http_sources,
+            login=None,
+            ssh_key=None,
+            known_hosts=None,
+            ssh_agent="",
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Where fetched sources live."""
+        return self._base.folder
+
+    def open(self, job: Job, cancel: Cancellation, say: Say) -> AbstractContextManager[Source]:
+        """Yield the source of a job; see ``sources.open_source``.
+
+        Raises:
+            InvalidInput: It names a place of this machine, or breaks another rule.
+            SourceNotFound: The upload is not there any more.
+        """
+        text = job.request.source
+        if text.startswith(UPLOAD):
+            return self._upload(text.removeprefix(UPLOAD), cancel)
+        location = parse_location(text, allow_http=self._base.allow_http)
+        if isinstance(location, LocalDirectory):
+            raise InvalidInput(
+                f"source {text[:80]!r} is a path, and paths are of no use on a server",
+                hint="name a Git or archive URL, or upload the directory",
+            )
+        settings = self._base
+        if job.secrets.git_token and isinstance(location, GitLocation):
+            settings = dataclasses.replace(settings, login=_login(location, job.secrets.git_token))
+        return open_source(
+            text, settings=settings, cancel=cancel, notice=lambda words: say("info", words)
+        )
+
+    @contextmanager
+    def _upload(self, digest: str, cancel: Cancellation) -> Iterator[Source]:
+        with tempfile.TemporaryDirectory(prefix="tasks-upload-") as folder:
+            path = Path(folder) / "context"
+            try:
+                with self._uploads.open(digest) as blocks, path.open("wb") as file:
+                    for block in blocks:
+                        cancel.check()
+                        file.write(block)
+            except NotFound:
+                raise SourceNotFound(
+                    "the uploaded context is not there any more", hint="start the run anew"
+                ) from None
+            with open_upload(path, settings=self._base, cancel=cancel) as source:
+                yield source
+
+
+def _login(location: GitLocation, token: str) -> Credential | None:
+    # Over ssh a token is no login.
+    if location.scheme not in ("http", "https"):
+        return None
+    return Credential(location.host, _GIT_USER, token, location.scheme)
