@@ -71,6 +71,7 @@ proto: setup ## Make the BuildKit stubs of schemas/*.proto
 .PHONY: schemas
 schemas: setup ## Make schemas/*.json of the models
 	@$(VENV)/python -m tasks_service.plans.schema
+	@$(VENV)/python -m tasks_service.api.document
 
 .PHONY: docs
 docs: setup ## Make the pages of docs/ that come from tables

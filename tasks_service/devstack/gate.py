@@ -30,6 +30,7 @@ class Check:
 _GENERATORS = {
     "BuildKit stubs as schemas/*.proto say": "runners.clients.buildkit.codegen",
     "schemas/*.json as the models say": "tasks_service.plans.schema",
+    "schemas/openapi.json as the routes say": "tasks_service.api.document",
     "docs/ of the language as its tables say": "tasks_service.plans.reference",
     "docs/compatibility.md as the tests say": "tests.conformance.page",
 }

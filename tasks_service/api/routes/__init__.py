@@ -1,0 +1,17 @@
+"""Routes of the REST API, one module per noun; ``ROUTERS`` is all of them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from tasks_service.api.routes import access, logs, machines, runs, server, tasks, uploads
+
+ROUTERS: tuple[APIRouter, ...] = (
+    server.router,
+    runs.router,
+    logs.router,
+    tasks.router,
+    uploads.router,
+    access.router,
+    machines.router,
+)
