@@ -14,6 +14,7 @@ import click
 from tasks_service.cli.arguments import build_argument, build_secret
 from tasks_service.cli.exit_codes import EPILOG
 from tasks_service.cli.options import parse_run_options, run_options
+from tasks_service.cli.remote.flags import chosen_server, server_or_here
 from tasks_service.model.run import BuildRequest, RunSecrets
 
 
@@ -61,9 +62,10 @@ from tasks_service.model.run import BuildRequest, RunSecrets
 @click.option("--no-push", is_flag=True, help="Build only.")
 @click.option("--no-cache", is_flag=True, help="Build every instruction anew.")
 @click.option("--pull", is_flag=True, help="Ask for newer base images.")
+@server_or_here
 @run_options(several_platforms=True)
 def command(source: str, **parameters: Any) -> int:
-    """Build an image from a Dockerfile in an isolated engine, and push it.
+    """Build an image from a Dockerfile, here or on a server, and push it.
 
     SOURCE is a directory, a Git URL such as https://host/app.git#main:dir, or
     a tarball URL. The image is pushed when it has a name (-t).
@@ -74,6 +76,7 @@ def command(source: str, **parameters: Any) -> int:
     tasks build . --target test --no-push
     """  # fmt: skip
     options = parse_run_options(parameters)
+    server = chosen_server(parameters)
     if source.lower() == "/dev/null":
         raise click.UsageError("a build needs a source: /dev/null has no Dockerfile")
     for label in parameters["labels"]:
@@ -98,6 +101,10 @@ def command(source: str, **parameters: Any) -> int:
     from tasks_service.cli.execute import execute, request_of
 
     request = dataclasses.replace(request_of(options, source), build=build)
+    if server is not None:
+        from tasks_service.cli.remote.submit import submit
+
+        return submit(server, request, hidden, options, parameters)
     return execute(request, options, run_type="QuickBuild", hidden=hidden)
 
 

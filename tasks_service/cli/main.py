@@ -16,10 +16,27 @@ import click
 from tasks_service.cli.exit_codes import EPILOG, OK
 from tasks_service.cli.lazy import LazyGroup
 
+_REMOTE = "tasks_service.cli.remote"
 TOPICS: dict[str, dict[str, tuple[str, str]]] = {
     "Build and run": {
-        "run": ("tasks_service.cli.run", "Run a task file here, in an isolated engine."),
+        "run": ("tasks_service.cli.run", "Run a task file or a stored task, here or on a server."),
         "build": ("tasks_service.cli.build", "Build an image from a Dockerfile and push it."),
+    },
+    "Stored tasks": {
+        "create": (f"{_REMOTE}.tasks:create", "Store a task on the server, or replace it."),
+        "update": (f"{_REMOTE}.tasks:update", "Change parts of a stored task."),
+        "list": (f"{_REMOTE}.tasks:list_tasks", "List stored tasks."),
+        "show": (f"{_REMOTE}.tasks:show", "Show a stored task."),
+        "delete": (f"{_REMOTE}.tasks:delete", "Delete stored tasks."),
+        "apply": (f"{_REMOTE}.apply:apply", "Make stored tasks as files say."),
+        "export": (f"{_REMOTE}.apply:export", "Print stored tasks as such files."),
+        "credential": (f"{_REMOTE}.credential", "Give a task logins of registries."),
+        "task": (f"{_REMOTE}.aliases", "The same under the names of `az acr task`."),
+    },
+    "Runs": {
+        "runs": (f"{_REMOTE}.runs", "List, show, cancel, repeat and keep runs."),
+        "logs": (f"{_REMOTE}.logs", "Print the log of a run, or follow it."),
+        "wait": (f"{_REMOTE}.wait", "Wait until runs end."),
     },
     "Look at task files": {
         "lint": ("tasks_service.cli.lint", "Check a task file; show every problem at once."),
@@ -28,7 +45,11 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "explain": ("tasks_service.cli.explain", "Explain a problem code that `lint` printed."),
     },
     "Servers": {
-        "context": ("tasks_service.cli.remote.context", "Name servers; choose the one to ask."),
+        "context": (f"{_REMOTE}.context", "Name servers; choose the one to ask."),
+        "token": (f"{_REMOTE}.token", "Create, list and revoke API tokens."),
+        "workers": (f"{_REMOTE}.machines:workers", "List the workers of the server."),
+        "pools": (f"{_REMOTE}.machines:pools", "List pools, and what waits for them."),
+        "audit": (f"{_REMOTE}.machines:audit", "List who changed what."),
     },
     "This machine": {
         "doctor": (

@@ -11,7 +11,14 @@ import click
 from runners.model.errors import InvalidInput
 from tasks_service.cli.arguments import secret_value
 from tasks_service.cli.exit_codes import EPILOG
-from tasks_service.cli.options import parse_run_options, read_standard_input, run_options
+from tasks_service.cli.options import (
+    RunOptions,
+    parse_run_options,
+    read_standard_input,
+    run_options,
+)
+from tasks_service.cli.remote.flags import chosen_server, server_or_here
+from tasks_service.cli.remote.names import TaskName
 from tasks_service.model.run import RunSecrets
 
 
@@ -26,25 +33,43 @@ from tasks_service.model.run import RunSecrets
               help="The same, hidden in all output. KEY alone reads it from the"
                    " environment variable KEY.")  # fmt: skip
 @click.option("--values", metavar="FILE", help="YAML file of values, in the source.")
+@click.option("-n", "--name", metavar="TASK", type=TaskName(),
+              help="Run this stored task of a server instead of a file.")  # fmt: skip
+@click.option("-c", "--context", metavar="SOURCE", help="With -n: another source for this run.")
+@click.option("--arg", "--build-arg", "args", metavar="NAME[=VALUE]", multiple=True,
+              help="With -n: build argument. Repeatable.")  # fmt: skip
+@click.option("--secret-arg", "--secret-build-arg", "secret_args", metavar="NAME[=VALUE]",
+              multiple=True, help="With -n: the same, sealed and hidden.")  # fmt: skip
+@click.option("--target", metavar="STAGE", help="With -n: build this stage.")
+@server_or_here
 @run_options(several_platforms=False)
 def command(source: str | None, **parameters: Any) -> int:
-    """Run a task file here, in an isolated engine of its own.
+    """Run a task file: here, or on the server that is configured.
 
     SOURCE is a directory, a Git URL such as https://host/app.git#main:dir, a
     tarball URL, or /dev/null for none. Without SOURCE it is the current
-    directory.
+    directory. A server gets a directory packed, without what .dockerignore
+    leaves out. With -n, it runs a stored task.
 
     \b
     tasks run . -r localhost:5000
     tasks run https://host/app.git#v1.2.0 -f ci/task.yaml -r registry:5000
     tasks run /dev/null --cmd 'alpine echo hello'
+    tasks run -n app --set color=blue
     """
     options = parse_run_options(parameters)
+    if parameters["name"] is not None:
+        return _stored(source, parameters, options)
+    for name, flag in (("context", "-c"), ("args", "--arg"), ("secret_args", "--secret-arg"),
+                       ("target", "--target")):  # fmt: skip
+        if parameters[name]:
+            raise click.UsageError(f"{flag} goes with -n")
     if parameters["cmd"] is not None and parameters["file"] is not None:
         raise click.UsageError("--cmd and -f exclude each other")
     if parameters["cmd"] == "":
         raise click.UsageError("--cmd is empty: give the command")
     location = _default_source(parameters) if source is None else source
+    server = chosen_server(parameters)
     from tasks_service.cli.execute import execute, request_of
     from tasks_service.execution.inputs import LIMIT
 
@@ -66,7 +91,45 @@ def command(source: str | None, **parameters: Any) -> int:
         values=parameters["set_values"],
     )
     hidden = RunSecrets(values=tuple(secret_value(entry) for entry in parameters["set_secrets"]))
+    if server is not None:
+        from tasks_service.cli.remote.submit import submit
+
+        return submit(server, request, hidden, options, parameters)
     return execute(request, options, run_type="QuickRun", hidden=hidden)
+
+
+def _stored(source: str | None, parameters: dict[str, Any], options: RunOptions) -> int:
+    from tasks_service.cli.remote.submit import logins_of, refuse_local_flags, was_typed
+    from tasks_service.cli.remote.task_run import run_task
+
+    if parameters["local"]:
+        raise click.UsageError("-n names a task of a server: it excludes --local")
+    if source is not None and parameters["context"] is not None:
+        raise click.UsageError("SOURCE and -c are the same: give one")
+    refuse_local_flags()
+    # Only what was typed: the environment's defaults must not override the task.
+    typed = {
+        "timeout": options.timeout_s,
+        "registry": options.registry,
+        "platform": options.platforms[0] if options.platforms else "",
+        "isolation": options.isolation,
+        "cpu": options.cpus,
+        "memory": options.memory,
+        "disk": options.disk,
+        "pids": options.pids,
+        "pool": parameters["pool"],
+    }
+    parameter_of = {"cpu": "cpus"}
+    more: dict[str, Any] = {
+        name: value for name, value in typed.items() if was_typed(parameter_of.get(name, name))
+    }
+    logins = logins_of(options)
+    if logins:
+        from tasks_service.cli.remote.body import secret_fields
+
+        more |= secret_fields(RunSecrets(credentials=logins))
+    location = parameters["context"] if source is None else source
+    return run_task(parameters["name"], location, parameters, options, more)
 
 
 def _default_source(parameters: dict[str, Any]) -> str:

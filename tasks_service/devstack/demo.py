@@ -34,7 +34,7 @@ def run(stack: Stack) -> int:
         shown.update(commit)
     location = f"{stack.git_url}{REPOSITORY}#{TAG}"
     progress.note(f"{location} is commit {commit[:12]}")
-    words = ["run", location, "-r", stack.registry, "-o", "json"]
+    words = ["run", location, "--local", "-r", stack.registry, "-o", "json"]
     sys.stderr.write(f"\n$ tasks {' '.join(words)}\n\n")
     # With -o the record has standard output to itself; all else is shown.
     done = subprocess.run(

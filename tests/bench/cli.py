@@ -26,7 +26,7 @@ def start(place: Place) -> Iterator[Row]:
     def nothing() -> float:
         script = (
             "import subprocess,sys,time; s=time.perf_counter(); "
-            "subprocess.run([sys.executable,'-m',sys.argv[1],'run','/dev/null','-f','nothing.yaml'],"
+            "subprocess.run([sys.executable,'-m',sys.argv[1],'run','/dev/null','--local','-f','nothing.yaml'],"
             "capture_output=True); print(time.perf_counter()-s)"
         )
         done = subprocess.run(
@@ -51,7 +51,9 @@ def cold(place: Place) -> Iterator[Row]:
     """
 
     def whole(*extra: str) -> float:
-        return place.ours(_TASKS, "run", "/dev/null", "-r", place.registry, "--quiet", *extra)
+        return place.ours(
+            _TASKS, "run", "/dev/null", "--local", "-r", place.registry, "--quiet", *extra
+        )
 
     def peer() -> float:
         empty = ROOT / "tests" / "bench" / "no-steps.yaml"
