@@ -63,7 +63,8 @@ def error_of(status: int, body: object, *, where: str, retry_after: str = "") ->
     if status == 401:
         return LoginRefused(
             message if problem else f"{where} does not take the token",
-            hint=hint or "set TASKS_TOKEN, or give the context a new token: `tasks context add`",
+            # The server's own hint is for people who write HTTP.
+            hint="set TASKS_TOKEN, or give the context a new token: `tasks context add`",
         )
     if code == "busy" or status == 429:
         wait = int(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else 30

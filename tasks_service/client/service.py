@@ -225,9 +225,9 @@ class ServiceClient:
         """End a token."""
         self._http.request("DELETE", f"{API}/tokens/{_quoted(token_id)}", repeat=False)
 
-    def audit(self, filters: Mapping[str, str], *, limit: int) -> Iterator[JSON]:
-        """Yield audit entries, newest first."""
-        return self._items("/audit", filters, limit)
+    def audit(self, filters: Mapping[str, str]) -> Iterator[JSON]:
+        """Yield audit entries, newest first, page by page as they are taken."""
+        return self._items("/audit", filters, limit=10_000_000)
 
     def workers(self) -> Iterator[JSON]:
         """Yield the workers that were seen lately."""

@@ -157,8 +157,8 @@ def _paths(request: RunRequest) -> Iterator[FieldError]:
 def _values(request: RunRequest, secrets: RunSecrets) -> Iterator[FieldError]:
     entries = (*request.values, *secrets.values)
     yield from _entries("values", entries, words.value_problem)
-    if entries and (request.build is not None or request.command):
-        yield FieldError("/values", "values are for task files; a command or a build has none")
+    if entries and request.build is not None:
+        yield FieldError("/values", "values are for task files; a build has build arguments")
 
 
 def _entries(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--image", metavar="REF|DIGEST", help="The newest run that pushed this image.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
 @click.option("--step", metavar="ID", help="Only this step.")
-@click.option("--tail", type=click.IntRange(0, 1_000_000), metavar="N",
+@click.option("--tail", type=click.IntRange(0, 100_000), metavar="N",
               help="Begin with the last N lines.")  # fmt: skip
 @click.option("--since", type=Moment(), metavar="TIME", help="Begin there: 10m, 2h, a time.")
 @click.option("-t", "--timestamps", is_flag=True, help="Put the time before each line.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import click
@@ -51,7 +54,8 @@ def pools(**parameters: Any) -> None:
 @click.command("audit", epilog=EPILOG)
 @click.option("--actor", metavar="NAME", help="Changes by this token.")
 @click.option("--action", metavar="ACTION", help="Changes of this kind, such as task.create.")
-@click.option("--object", "thing", metavar="NAME", help="Changes of this task, run or token.")
+@click.option("--object", "thing", metavar="[KIND/]NAME",
+              help="Changes of this task, run or token.")  # fmt: skip
 @click.option("--since", type=Moment(), metavar="TIME", help="At or after: 2h, 3d, a date.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Before.")
 @click.option("--limit", "--top", type=click.IntRange(1, 1_000_000), default=50, metavar="N",
@@ -61,7 +65,6 @@ def audit(thing: str | None, limit: int, **parameters: Any) -> None:
     """List changes, newest first: who did what, when (needs the role admin)."""
     from tasks_service.cli.remote.printing import Column, Form, key, print_list
 
-    filters = {name: parameters[name] or "" for name in ("actor", "action", "since", "until")}
     columns = [
         Column("TIME", key("time")),
         Column("ACTOR", key("actor")),
@@ -70,5 +73,29 @@ def audit(thing: str | None, limit: int, **parameters: Any) -> None:
         Column("DETAIL", key("detail")),
     ]
     with connect(parameters) as client:
-        items = list(client.audit(filters | {"object": thing or ""}, limit=limit))
+        # The server knows them by kind and name: tasks/app.
+        things = [thing or ""] if not thing or "/" in thing else [f"{k}/{thing}" for k in _KINDS]
+        lists = [
+            _entries(client.audit({"object": one, "actor": parameters["actor"] or ""}), parameters)
+            for one in things
+        ]
+        found = heapq.merge(*lists, key=lambda entry: int(entry.get("number") or 0), reverse=True)
+        items = list(islice(found, limit))
     print_list(items, columns, Form.of(parameters), name="number")
+
+
+_KINDS = ("tasks", "runs", "tokens")
+
+
+def _entries(
+    entries: Iterable[Mapping[str, Any]], parameters: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield those of the wanted kind and time. Newest come first: nothing after the oldest."""
+    since, until, action = (parameters[name] for name in ("since", "until", "action"))
+    for entry in entries:
+        # Times of the same form compare as text.
+        time = str(entry.get("time") or "")
+        if since and time < since:
+            return
+        if (not until or time < until) and action in (None, entry.get("action")):
+            yield entry
