@@ -35,9 +35,9 @@ class Service:
     """One server, its address, and an admin's token."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self._parts: Parts = open_parts(
-            Settings(state_dir=folder / "state", **settings), migrate=True
-        )
+        self.folder = folder / "state"
+        """Where its database and uploads are."""
+        self._parts: Parts = open_parts(Settings(state_dir=self.folder, **settings), migrate=True)
         self._listen = "127.0.0.1:0"
         self._http = self._serve()
         self.token = make_token(self.store, name="admin", role=Role.ADMIN).text
