@@ -92,6 +92,9 @@ class Follow:
                     quiet, sent = False, time.monotonic()
                     yield block
                 if self._ended:
+                    # The last look may be older than the end of the log.
+                    async for block in self._status(stream):
+                        yield block
                     yield self._end()
                     return
                 if not quiet:

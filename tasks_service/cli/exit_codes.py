@@ -60,11 +60,14 @@ def of_error(error: RunnerError) -> int:
     return _BY_CODE.get(error.code, FAULT)
 
 
-def of_run(status: RunStatus, error_code: str = "") -> int:
+def of_run(status: RunStatus, error_code: str = "", *, began: bool = True) -> int:
     """Return the exit code of a finished run.
 
-    An Error caused by input or a refusal keeps that cause's code.
+    An Error caused by input or a refusal keeps that cause's code; so does a
+    run that failed before its first step (``began`` is False).
     """
+    if status is RunStatus.FAILED and not began:
+        return _BY_CODE.get(error_code, FAILED)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return _BY_CODE.get(error_code, FAULT)

@@ -82,6 +82,11 @@ class RunAnswer:
         return str(error.get("code") or "") if isinstance(error, dict) else ""
 
     @property
+    def began(self) -> bool:
+        """True once a step was started."""
+        return any(step.get("startTime") for step in self.steps)
+
+    @property
     def steps(self) -> tuple[JSON, ...]:
         """Its steps in file order; empty before it was compiled."""
         return read_steps(self.body)

@@ -100,6 +100,10 @@ class Execution:
             if not step.status.finished:
                 step.status = StepStatus.SKIPPED
 
+    def tell(self, text: str, level: str = "info") -> None:
+        """Say something of our own to whoever watches, without the secrets known so far."""
+        self._watcher(Notice(datetime.now(UTC), self.masked(text), level))
+
     def masked(self, text: str) -> str:
         """Return ``text`` without the secrets known so far."""
         return self._redactor.text(text)
@@ -111,7 +115,7 @@ class Execution:
             self._redactor = Redactor(self._hidden)
 
     def _say(self, level: str, text: str) -> None:
-        self._watcher(Notice(datetime.now(UTC), self.masked(text), level))
+        self.tell(text, level)
 
     def _variables(self, source: Source) -> RunVariables:
         job, result = self._job, self.result

@@ -109,6 +109,9 @@ class Performer:
             execution.perform(held.cancel)
         except RunnerError as error:
             execution.fail(error)
+            if error.detail:
+                # Such as every problem of the task file: the record has the first only.
+                execution.tell(error.detail, "error")
         except Exception as error:  # noqa: BLE001 - the run ends, the worker does not
             _log.exception("run_failed", run_id=held.run_id)
             execution.fail(SystemFault(f"internal error: {type(error).__name__}"))

@@ -75,7 +75,7 @@ def show_run(client: ServiceClient, run: RunAnswer, options: RunOptions, waiting
     _print_end(ended, tail, options, streams)
     if interrupted and ended.status is RunStatus.CANCELED:
         return interrupted
-    return exit_codes.of_run(ended.status, ended.error_code)
+    return exit_codes.of_run(ended.status, ended.error_code, began=ended.began)
 
 
 def _print_end(run: RunAnswer, tail: Tail | None, options: RunOptions, streams: Streams) -> None:

@@ -45,7 +45,7 @@ def command(runs: tuple[str, ...], timeout: float | None, **parameters: Any) -> 
                 say(f"run {run_id} has not ended in {timeout:g} s")
                 return exit_codes.TIMEOUT
             out.write(f"{run.id} {run.status}\n")
-            codes.append(exit_codes.of_run(run.status, run.error_code))
+            codes.append(exit_codes.of_run(run.status, run.error_code, began=run.began))
     return next((code for code in codes if code), exit_codes.OK)
 
 
