@@ -97,8 +97,8 @@ class Performer:
         execution = Execution(_job(claim), place, recorder)
         recorder.result = lambda: execution.result
         self._heartbeat.add(held, execution.force)
-        _log.info("run_claimed", run_id=held.run_id, attempt=claim.run.attempt)
         try:
+            _log.info("run_claimed", run_id=held.run_id, attempt=claim.run.attempt)
             self._execute(execution, held)
             self._conclude(held, execution.result, recorder, backend.refused)
         finally:
