@@ -180,12 +180,12 @@ class Recorder:
                 self._put(step, stream, moment, line.flush())
 
     def _touch(self) -> None:
-        self._dirty = True
+        first, self._dirty = not self._dirty, True
         if self._thread is None and not self._closing:
             name = f"record-{self._run_id}"
             self._thread = threading.Thread(target=self._write_all, name=name, daemon=True)
             self._thread.start()
-        elif self._spool.waiting >= BATCH_BYTES:
+        elif first or self._spool.waiting >= BATCH_BYTES:
             self._changed.notify_all()
 
     def _write_all(self) -> None:
