@@ -58,6 +58,10 @@ bench: setup ## Measure us against our peers (ONLY=name runs some, ROUNDS=n)
 conformance: setup ## Compare our task language with recorded cases (CASES=file, a .jsonl)
 	@$(VENV)/python -m tests.conformance $(CASES)
 
+.PHONY: test-faults
+test-faults: setup ## Kill, freeze and flood workers, larger than `make test` does (SEED=n)
+	@$(VENV)/python -m tests.faults $(SEED)
+
 .PHONY: fuzz
 fuzz: setup ## Look for task files that break the language (SECONDS=n)
 	@$(VENV)/python -m tests.fuzz $(SECONDS)

@@ -356,9 +356,11 @@ def test_a_worker_that_can_not_renew_stops_its_runs_by_itself(service: Inside) -
     wait_for(lambda: "begun" in service.log("r1"))
     away.away.set()
     wait_for(lambda: backend.sandboxes[0].closed, within_s=6)
-    assert service.run("r1").status is RunStatus.RUNNING
+    wait_for(lambda: service.workers[0].active == 0)
+    assert not service.run("r1").status.finished
     away.away.clear()
-    assert service.store.recovery.lost() == ("r1",)
+    # The worker gives up a moment before others may take the run.
+    wait_for(lambda: service.store.recovery.lost() == ("r1",))
     service.store.recovery.reap("r1", retries=0)
     check_invariants(service)
 
