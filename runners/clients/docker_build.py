@@ -16,7 +16,6 @@ from typing import BinaryIO
 from runners.clients.buildkit.auth import Login, static_logins
 from runners.clients.buildkit.client import BuildKitClient
 from runners.clients.buildkit.contextfs import ContextFS
-from runners.clients.buildkit.options import Output as Exporter
 from runners.clients.buildkit.options import SolveOptions, TarContext
 from runners.clients.buildkit.secrets import MAX_SECRET, Secret
 from runners.clients.buildkit.status import Vertex
@@ -31,10 +30,6 @@ from runners.sandbox import BuildRequest, BuildResult, BuildSecret, Output
 
 _REMOTE = re.compile(r"^([a-z][a-z0-9+.-]*://|git@|github\.com/)")
 _NAMED = re.compile(r"^(docker-image|target|https?|git|ssh)://|^git@")
-# Default gzip takes more than twice the time for a tenth less bytes; zstd and
-# plain tar are faster still, but Docker 20.10 cannot pull the first, and the
-# second costs the registry three times the space.
-_COMPRESSION = {"compression": "gzip", "compression-level": "1"}
 
 
 class Builder:
@@ -83,7 +78,7 @@ class Builder:
         client = self._connected()
         progress = _Progress(output)
         with ExitStack() as opened:
-            options = self._options(request, opened, manifests=client.facts().manifests)
+            options = self._options(request, opened)
             try:
                 result = client.solve(options, progress=progress, cancel=cancel)
             finally:
@@ -106,16 +101,13 @@ class Builder:
                 self._client = BuildKitClient(EngineTransport(self._dial))
             return self._client
 
-    def _options(
-        self, request: BuildRequest, opened: ExitStack, *, manifests: bool
-    ) -> SolveOptions:
+    def _options(self, request: BuildRequest, opened: ExitStack) -> SolveOptions:
         context, dockerfile, dockerfile_fs = self._context(request, opened)
         return SolveOptions(
             context=context,
             dockerfile=dockerfile,
             dockerfile_fs=dockerfile_fs,
             tags=request.tags,
-            output=Exporter(attrs=_COMPRESSION if manifests else {}),
             build_args=dict(request.build_args),
             labels=dict(request.labels),
             target=request.target,

@@ -38,7 +38,9 @@ class Output:
             ``destination``), or ``cache`` (nothing but the build cache).
         destination: Path of a file or directory on this side.
         attrs: Further exporter attributes in BuildKit's words, for instance
-            ``compression``, ``compression-level``, ``oci-mediatypes``.
+            ``compression``, ``compression-level``, ``oci-mediatypes``. Images
+            are compressed with gzip at level 1 unless ``compression`` says
+            otherwise, where the image store keeps compressed layers.
     """
 
     type: str = "image"
@@ -58,7 +60,8 @@ class SolveOptions:
         dockerfile_fs: Tree that holds the Dockerfile, where it is not the context.
         tags: Names for the image; completed to ``host/repository:tag``.
         push: Push every tag from the builder (needs a containerd image store
-            or a buildkitd).
+            or a buildkitd). The engine keeps the image too, but unpacks it
+            only when a container is made of it.
         insecure_registry: Push over plain HTTP.
         build_args, labels: As given.
         platforms: ``os/arch[/variant]`` each.

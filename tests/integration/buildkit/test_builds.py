@@ -16,6 +16,7 @@ from runners.clients.buildkit.options import Output
 from runners.clients.buildkit.secrets import Secret
 from runners.clients.buildkit.status import Vertex
 from runners.clients.buildkit.transport import EngineTransport, unix_dialer
+from runners.clients.docker_sdk import connect
 from runners.model.cancellation import Cancellation
 from runners.model.errors import (
     Canceled,
@@ -123,6 +124,30 @@ def test_a_push_without_attestation_is_a_plain_manifest(new: Builder, registry: 
         output=Output(attrs={"compression": "gzip", "compression-level": "1"}),
     )
     assert result.digest != result.config_digest != ""
+
+
+def test_a_pushed_image_runs_and_is_built_upon(
+    new: Builder, registry: str, base_image: str
+) -> None:
+    name = f"{registry}/bk-test/kept:1"
+    secret = os.urandom(8).hex()
+    new.write({"Dockerfile": f"FROM {base_image}\nRUN echo {secret} > /f\n"})
+    new.solve(tags=(name,), push=True, output=Output())
+    engine = connect(new.dial)
+    try:
+        made = engine.create_container(name, ["cat", "/f"])["Id"]
+        try:
+            engine.start(made)
+            engine.wait(made, timeout=30)
+            assert engine.logs(made).decode() == f"{secret}\n"
+        finally:
+            engine.remove_container(made, force=True)
+    finally:
+        engine.close()
+    told = Recorder()
+    new.write({"Dockerfile": f"FROM {name}\nRUN cat /f\n"})
+    new.solve(progress=told, no_cache=())
+    assert told.output.decode() == f"{secret}\n"
 
 
 def test_a_push_that_nobody_takes_is_unavailable(new: Builder) -> None:

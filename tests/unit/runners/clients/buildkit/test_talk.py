@@ -70,6 +70,21 @@ def test_engines_store_through_moby_and_buildkitd_through_image() -> None:
     assert request(BUILDKITD).Exporters[0].Type == "image"
 
 
+def test_a_pushed_image_is_not_unpacked_first() -> None:
+    made = request(STORE, push=True, tags=("a:1",)).Exporters[0]
+    assert made.Type == "image"
+    assert made.Attrs["push"] == "true"
+    assert "unpack" not in made.Attrs
+
+
+def test_layers_are_compressed_fast_unless_told_otherwise() -> None:
+    fast = request(STORE).Exporters[0].Attrs
+    assert (fast["compression"], fast["compression-level"]) == ("gzip", "1")
+    told = request(STORE, output=Output(attrs={"compression": "zstd"})).Exporters[0].Attrs
+    assert dict(told) == {"compression": "zstd"}
+    assert "compression" not in request(GRAPH).Exporters[0].Attrs
+
+
 def test_a_push_without_a_name_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least one tag"):
         request(BUILDKITD, push=True)
