@@ -19,6 +19,10 @@ help: ## Show this list
 demo: setup ## Build, test and push a real task in an isolated engine, from nothing
 	@$(STACK) demo
 
+.PHONY: service
+service: setup ## Run the service here (`tasks up`), with a repository to try it on; Ctrl-C ends it
+	@exec $(STACK) service
+
 .PHONY: test
 test: setup ## Everything: the gate, and all tests against a real engine, registry and Git server
 	@$(STACK) test

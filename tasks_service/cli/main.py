@@ -51,6 +51,14 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "pools": (f"{_REMOTE}.machines:pools", "List pools, and what waits for them."),
         "audit": (f"{_REMOTE}.machines:audit", "List who changed what."),
     },
+    "The service": {
+        "up": ("tasks_service.cli.service.up", "Run the whole service on this machine."),
+        "server": ("tasks_service.cli.service.server", "Serve the REST API."),
+        "scheduler": ("tasks_service.cli.service.scheduler", "Look after runs; clean up."),
+        "worker": ("tasks_service.cli.service.worker", "Execute runs of one pool."),
+        "db": ("tasks_service.cli.service.db", "Upgrade the database; rotate its key."),
+        "config": ("tasks_service.cli.service.config", "Show every setting and its origin."),
+    },
     "This machine": {
         "doctor": (
             "tasks_service.cli.doctor",

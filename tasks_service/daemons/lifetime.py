@@ -39,8 +39,11 @@ class Lifetime:
         """Ask, as the first signal does. Safe in any thread."""
         self._asked.set()
 
-    def wait(self) -> None:
-        """Return once somebody asked."""
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return once somebody asked, or after a time."""
+        if timeout_s is not None:
+            self._asked.wait(timeout_s)
+            return
         # Without a limit a signal handler would not get to run.
         while not self._asked.wait(_POLL_S):
             pass
@@ -49,10 +52,6 @@ class Lifetime:
     def asked(self) -> bool:
         """Whether the process shall stop."""
         return self._asked.is_set()
-
-    def wait_insisted(self, timeout_s: float) -> bool:
-        """Return True once somebody insisted, False after ``timeout_s``."""
-        return self._insisted.wait(timeout_s)
 
     @property
     def insisted(self) -> bool:

@@ -1,6 +1,6 @@
 """``python -m tasks_service.devstack VERB``: what the Makefile calls.
 
-Verbs: up, down, status, demo, env, check, test, bench. Exit code 0 is
+Verbs: up, down, status, demo, service, env, check, test, bench. Exit code 0 is
 success, 1 that something to be checked is not right, 2 that a prerequisite
 is missing; 130 after Ctrl-C.
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 from runners.model.errors import RunnerError
-from tasks_service.devstack import demo, environment, gate, stack
+from tasks_service.devstack import demo, environment, gate, service, stack
 from tasks_service.devstack.layout import CHECKOUT, Layout, exclusive
 
 Options = argparse.Namespace
@@ -48,6 +48,14 @@ def _status(where: Layout, options: Options) -> int:
 def _demo(where: Layout, options: Options) -> int:
     del options
     return demo.run(stack.up(where))
+
+
+def _service(where: Layout, options: Options) -> int:
+    del options
+    with exclusive(where, "make service"):
+        words = service.prepare(stack.up(where))
+    # Others may use the stack while the service runs.
+    return service.become(where, words)
 
 
 def _env(where: Layout, options: Options) -> int:
@@ -87,6 +95,7 @@ _VERBS: dict[str, tuple[Callable[[Layout, Options], int], bool, str]] = {
     "down": (_down, True, "stop and remove everything"),
     "status": (_status, False, "show what runs"),
     "demo": (_demo, True, "build, test and push a real task"),
+    "service": (_service, False, "run the service on the demo's parts"),
     "env": (_env, True, "start everything and print what tests need"),
     "check": (_check, False, "what needs no engine"),
     "test": (_test, True, "the gate and all tests"),

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from runners.model.errors import Unavailable
 
@@ -72,6 +73,16 @@ def start(
         if os.waitpid(pid, os.WNOHANG)[0]:
             raise Unavailable(f"cannot start {name}", hint=f"its log: {log}", detail=tail(log))
         time.sleep(0.005)
+
+
+def become(
+    name: str, argv: Sequence[str], *, run: Path, environment: Mapping[str, str] | None = None
+) -> NoReturn:
+    """Become a program in the foreground, with a record as ``start`` makes it."""
+    run.mkdir(parents=True, exist_ok=True)
+    record = run / f"{name}.process"
+    words = ["sh", "-c", _RECORD_THEN_BECOME, str(record), *argv]
+    os.execve("/bin/sh", words, {**os.environ, **(environment or {})})  # noqa: S606 - no shell reads them
 
 
 def find(name: str, run: Path) -> Record | None:

@@ -28,6 +28,7 @@ from tasks_service.devstack.engines import Engine
 from tasks_service.devstack.layout import Layout, load
 
 GIT = "git-server"
+SERVICE = "service"
 _GIT_START_S = 20
 # What the next `make demo` has use for, and the results of measurements.
 _KEPT = frozenset({"cache", "ports.json", "bench.json", "lock"})
@@ -115,6 +116,9 @@ def up(where: Layout) -> Stack:
 
 def down(where: Layout) -> None:
     """Stop and remove all that ``up`` started and made, the cache apart. Idempotent."""
+    if processes.find(SERVICE, where.run):
+        with progress.step("The service"):
+            processes.stop(SERVICE, where.run)
     with progress.step("Git server"):
         processes.stop(GIT, where.run)
     with progress.step("Registry"):
@@ -152,6 +156,7 @@ def status(where: Layout) -> dict[str, str]:
         "registry": registry.running(where) or "not running",
         "Redis": _word(databases.running(where, databases.REDIS)),
         "PostgreSQL": _word(databases.running(where, databases.POSTGRES)),
+        "service": _word(processes.find(SERVICE, where.run) is not None),
         "Git server": _git_url(where) if git else "not running",
     }
 

@@ -161,7 +161,10 @@ class EgressPolicy:
         number = port or PORTS[scheme]
         listed = self._listed(host, number)
         if scheme == "http" and not (self.allow_http or listed):
-            raise InvalidInput(f"{what} scheme 'http' is not allowed (allowed: https)")
+            raise InvalidInput(
+                f"{what} scheme 'http' is not allowed (allowed: https)",
+                hint=f"whoever runs the service allows it by TASKSD_ALLOW_HOSTS={host}",
+            )
         return scheme, host, number
 
     def _listed(self, host: str, port: int) -> bool:

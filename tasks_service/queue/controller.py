@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import socket
 import uuid
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celery.concurrency.thread import TaskPool
 from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
+from celery.worker import worker as celery_worker
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.serialization import loads
 
@@ -26,6 +28,12 @@ JSON = "application/json"
 _TURN_S = 0.2
 _CONSUMERS: dict[str, Consumer] = {}
 """By Celery's name of the worker: one function serves all consumers of a process."""
+
+
+# Celery would set a default timeout for every new socket of this process while a
+# worker shuts down, and two at once may leave it set: runs and answers break.
+# Our connections to the broker have timeouts of their own.
+celery_worker.default_socket_timeout = lambda timeout: nullcontext()  # noqa: ARG005
 
 
 def consume(settings: Settings, ours: Consumer, concurrency: int) -> int:

@@ -119,6 +119,19 @@ class RecoveryStore:
 
         return self._db.write(work)
 
+    def expire(self, owner: str) -> None:
+        """End the leases of a worker that is known to be dead, and forget it. Idempotent."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                update(runs)
+                .where(runs.c.owner == owner, runs.c.status.in_(ACTIVE))
+                .values(lease_until=now() - 1)
+            )
+            connection.execute(delete(workers).where(workers.c.id == owner))
+
+        self._db.write(work)
+
     def overdue(self) -> tuple[str, ...]:
         """Ask runs that are beyond their deadline to stop; return their ids.
 

@@ -478,3 +478,13 @@ def test_all_secrets_move_to_a_fresh_key(store: Store) -> None:
     assert newest.tasks.secrets("app") == SECRETS
     with pytest.raises(SealBroken):
         store.runs.secrets("r1")
+
+
+def test_the_runs_of_a_dead_worker_are_lost_at_once(store: Store) -> None:
+    accept(store, "r1", "r2")
+    store.workers.tell(Worker("w1", "default", "host", 2, 0, 0))
+    claim(store, "w1")
+    claim(store, "w2")
+    store.recovery.expire("w1")
+    assert store.recovery.lost() == ("r1",)
+    assert store.workers.list() == ()

@@ -48,6 +48,10 @@ def _pair(
 ) -> None:
     # Whoever ends last closes; until then one direction may stay half open.
     left = threading.Semaphore(1)
+    for sock in sockets:
+        # splice takes the socket as the kernel has it: a default timeout, which
+        # any library may set for the whole process, would make it not block.
+        sock.setblocking(True)
 
     def work(copy: Callable[[], None]) -> None:
         with suppress(OSError):

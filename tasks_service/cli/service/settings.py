@@ -29,6 +29,7 @@ _OPTIONS: dict[str, tuple[str, str]] = {
     "concurrency": ("N", "Runs executed at once."),
     "backend": ("NAME", "How runners are made."),
     "isolation": ("LEVEL", "How strongly runners are isolated."),
+    "drain": ("TIME", "How long runs get to end when the worker stops (5m)."),
     "runner_state_dir": ("DIR", "Where the runner backend was set up."),
     "log_format": ("auto|json|console", "Form of the log on standard error."),
     "log_level": ("LEVEL", "debug, info, warning or error."),

@@ -63,6 +63,7 @@ def test_top_level_help_loads_no_command() -> None:
         "tasks_service.cli.exit_codes",
         "tasks_service.cli.lazy",
         "tasks_service.cli.remote",
+        "tasks_service.cli.service",
         "runners",
         "runners.model",
         "runners.model.errors",

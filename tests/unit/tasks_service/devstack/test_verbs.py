@@ -56,7 +56,7 @@ def test_status_of_nothing_names_every_part(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verbs.main(["status"]) == 0
-    assert capsys.readouterr().out.count("not running") == 5
+    assert capsys.readouterr().out.count("not running") == 6
 
 
 def test_every_part_of_the_gate_runs_though_an_earlier_one_failed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -51,3 +52,13 @@ def test_without_a_broker_nobody_is_woken(tmp_path: Path) -> None:
     assert isinstance(queue, NoQueue)
     queue.wake("default")
     queue.close()
+
+
+def test_sockets_of_the_process_are_left_alone() -> None:
+    from celery.worker import worker
+
+    from tasks_service.queue import controller
+
+    assert controller.JSON
+    with worker.default_socket_timeout(5):
+        assert socket.getdefaulttimeout() is None

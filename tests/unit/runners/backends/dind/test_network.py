@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,21 @@ def test_frames_are_taken_apart_and_other_streams_dropped() -> None:
         ours.shutdown(socket.SHUT_WR)
         assert b"".join(iter(lambda: ours.recv(100), b"")) == b"abc"
         assert b"".join(iter(lambda: theirs.recv(100), b"")) == b"request"
+
+
+def test_a_pump_waits_whatever_the_default_timeout_is() -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(5)
+    try:
+        left, ours = socket.socketpair()
+        right, theirs = socket.socketpair()
+    finally:
+        socket.setdefaulttimeout(before)
+    with ours, theirs:
+        pump.start(left, right)
+        time.sleep(0.05)
+        ours.sendall(b"late")
+        assert theirs.recv(10) == b"late"
 
 
 def test_both_ends_of_a_pump_close_when_both_are_done() -> None:
