@@ -60,6 +60,7 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("tasks_service.cli.service.config", "Show every setting and its origin."),
     },
     "This machine": {
+        "setup": ("tasks_service.cli.setup", "Make this machine ready for runs."),
         "doctor": (
             "tasks_service.cli.doctor",
             "Tell what this machine can do and what is missing.",

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks_service.api.tokens import NewToken, make_token
 from tasks_service.config import Settings
-from tasks_service.daemons.parts import only_one, prepare_state
+from tasks_service.daemons.parts import only_one, open_parts, prepare_state
+from tasks_service.model.access import Role
 from tasks_service.store import Store, open_store, schema
 from tasks_service.store.envelope import Envelope, add_key, drop_old_keys, load_keys
 
@@ -50,6 +52,23 @@ def rotate_keys(settings: Settings) -> int:
             store.close()
         drop_old_keys(path)
         return count
+
+
+def new_admin_token(settings: Settings) -> NewToken:
+    """Make an admin token, for who has none any more; the service may run.
+
+    Raises:
+        SchemaBehind, SchemaTooNew: The schema does not fit.
+        Unavailable: The database does not answer.
+    """
+    parts = open_parts(settings, migrate=False)
+    try:
+        made = make_token(parts.store, name="admin", role=Role.ADMIN)
+        detail = {"name": "admin", "role": "admin"}
+        parts.store.audit.add("local", "token.create", made.token.id, detail)
+        return made
+    finally:
+        parts.close()
 
 
 def _keys(settings: Settings) -> Path:

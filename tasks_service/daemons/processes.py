@@ -48,10 +48,11 @@ def run_up(settings: Settings, say: Say, *, token_file: Path | None = None) -> N
     """Run the whole service in this process until it is told to stop."""
     log_to_stderr(settings)
     with _started(settings, migrate=True, alone="up") as (life, parts, queue, stack):
+        worker = _worker(parts, queue, listens=True)
         token = _first_token(parts, token_file)
         server = _serve_api(parts, queue, stack)
         _schedule(parts, queue, stack)
-        worker = _work(parts, queue, listens=True)
+        _work(parts, worker)
         say(Ready(server.address, token))
         _until_stopped(life, worker)
 
@@ -82,7 +83,7 @@ def run_worker(settings: Settings, say: Say) -> None:
     """Execute runs of one pool until told to stop."""
     log_to_stderr(settings)
     with _started(settings, migrate=False) as (life, parts, queue, stack):
-        worker = _work(parts, queue, listens=bool(settings.redis_url))
+        worker = _work(parts, _worker(parts, queue, listens=bool(settings.redis_url)))
         health = serve_health(parts, alive=lambda: worker.silent_s < MAX_SILENT_S)
         if health is not None:
             stack.callback(health.stop)
@@ -152,9 +153,15 @@ def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     return scheduler
 
 
-def _work(parts: Parts, queue: Queue, *, listens: bool) -> Worker:
-    expire_dead_workers(parts.store)
+def _worker(parts: Parts, queue: Queue, *, listens: bool) -> Worker:
     worker = Worker(parts.settings, parts.store, queue, parts.uploads, listens=listens)
+    # Before anything is promised to anybody, the first token above all.
+    worker.check()
+    return worker
+
+
+def _work(parts: Parts, worker: Worker) -> Worker:
+    expire_dead_workers(parts.store)
     worker.start()
     return worker
 

@@ -25,14 +25,18 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Folders of one checkout's stack; none is made before it is needed."""
+    """Folders of one checkout's stack, or of an installation's runners.
+
+    None is made before it is needed. ``root`` is in place of ``.tasks``.
+    """
 
     checkout: Path
+    root: Path | None = None
 
     @property
     def state(self) -> Path:
         """Everything small or kept: settings, caches, results."""
-        return self.checkout / ".tasks"
+        return self.root or self.checkout / ".tasks"
 
     @property
     def run(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ SERVICE = "service"
 _GIT_START_S = 20
 # What the next `make demo` has use for, and the results of measurements.
 _KEPT = frozenset({"cache", "ports.json", "bench.json", "lock"})
+_RUNNER_PROGRAMS = {"git": "git", "busybox": "busybox-static"}
 _PROGRAMS = {
     "docker-registry": "docker-registry",
     "git": "git",
@@ -81,23 +83,14 @@ def up(where: Layout) -> Stack:
     """
     where.prepare()
     outer = engines.users_engine()
-    with progress.step("Docker Hub, is it there?"):
-        hub = images.hub_answers()
-    if not hub:
-        progress.note("no: base images are made of Debian's packages")
-    _install_missing(with_engine=outer is None or not engines.remaps_users(outer))
-    with progress.step("Docker Engine"):
-        packet_filter.remember(where)
-        runners = engines.runners_engine(where, outer)
-    progress.note(f"runners live in {runners.address}" + (" (ours)" if runners.ours else ""))
+    hub = _ask_hub()
+    runners = _engine(where, outer, _PROGRAMS)
     with progress.step("Registry"):
         address = registry.start(where)
     progress.note(f"registry at {address}")
     base = images.small(runners, address, hub=hub)
     debian = images.debian(where, runners, hub=hub)
-    runner_image = images.runner(runners, debian)
-    # `tasks run` reads this back; without it it knows no engine and no image.
-    config.save(config.DindConfig(where.state.resolve(), runners.address, runner_image))
+    runner_image = _runner_image(where, runners, debian)
     git_root = where.state / "git"
     with progress.step("Git server"):
         git_url = _start_git(where, git_root)
@@ -112,6 +105,47 @@ def up(where: Layout) -> Stack:
         runner_image=runner_image,
         base_image=base,
     )
+
+
+def prepare_runners(where: Layout) -> Engine:
+    """Make this machine ready for runs, and nothing else: an engine and the runner image.
+
+    Idempotent; needed again after a restart of the machine if the engine is ours.
+
+    Raises:
+        Denied, Unavailable: a prerequisite can't be met; says what to do.
+    """
+    where.prepare()
+    outer = engines.users_engine()
+    hub = _ask_hub()
+    runners = _engine(where, outer, {"git": "git"} if hub else _RUNNER_PROGRAMS)
+    _runner_image(where, runners, images.debian(where, runners, hub=hub))
+    return runners
+
+
+def _ask_hub() -> bool:
+    with progress.step("Docker Hub, is it there?"):
+        hub = images.hub_answers()
+    if not hub:
+        progress.note("no: base images are made of Debian's packages")
+    return hub
+
+
+def _engine(where: Layout, outer: Engine | None, programs: Mapping[str, str]) -> Engine:
+    with_engine = outer is None or not engines.remaps_users(outer)
+    _install_missing({**programs, **(_ENGINE_PROGRAMS if with_engine else {})})
+    with progress.step("Docker Engine"):
+        packet_filter.remember(where)
+        found = engines.runners_engine(where, outer)
+    progress.note(f"runners live in {found.address}" + (" (ours)" if found.ours else ""))
+    return found
+
+
+def _runner_image(where: Layout, engine: Engine, base: str) -> str:
+    image = images.runner(engine, base)
+    # `tasks run` reads this back; without it it knows no engine and no image.
+    config.save(config.DindConfig(where.state.resolve(), engine.address, image))
+    return image
 
 
 def down(where: Layout) -> None:
@@ -215,8 +249,7 @@ def _clean_users_engine(where: Layout) -> None:
         engines.remove_images(engine, ours)
 
 
-def _install_missing(*, with_engine: bool) -> None:
-    wanted = _PROGRAMS | (_ENGINE_PROGRAMS if with_engine else {})
+def _install_missing(wanted: Mapping[str, str]) -> None:
     names = [package for program, package in wanted.items() if shutil.which(program) is None]
     if not names:
         return

@@ -115,6 +115,15 @@ class Worker:
         """
         return time.monotonic() - max(self._slots.looked, self._heartbeat.answered)
 
+    def check(self) -> None:
+        """Look whether this machine was set up for runs.
+
+        Raises:
+            InvalidInput: There is no such backend or level.
+            Unavailable: It was not; says what to do.
+        """
+        self._backends.get()
+
     def start(self) -> None:
         """Begin to claim runs. Parts that are away meanwhile are waited for."""
         _log.info("worker_starts", worker=self.id, pool=self._settings.pool)

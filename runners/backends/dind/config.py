@@ -81,11 +81,11 @@ def load(state_dir: Path, level: str = "") -> DindConfig:
     except FileNotFoundError as exc:
         raise Unavailable(
             f"no runner has been set up in {os.fspath(state_dir)}",
-            hint="`make setup` prepares this machine (`tasks doctor` tells what it can do)",
+            hint="`tasks setup` prepares this machine (`tasks doctor` tells what it can do)",
         ) from exc
     except (ValueError, KeyError, TypeError) as exc:
         raise Unavailable(
-            f"{state_dir / _FILE} can't be read", hint="remove it and run `make setup`"
+            f"{state_dir / _FILE} can't be read", hint="remove it and run `tasks setup`"
         ) from exc
     if level:
         config = replace(config, level=level)

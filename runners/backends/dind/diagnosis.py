@@ -56,7 +56,7 @@ def diagnose(config: DindConfig, cancel: Cancellation, *, probing: bool = True) 
     try:
         found = outer.describe(config.address)
     except RunnerError as exc:
-        hint = exc.hint or "`make setup` starts one"
+        hint = exc.hint or "`tasks setup` starts one"
         return [*checks, Check("engine of the runners", MISSING, exc.message, hint)]
     checks += _engine(found, config)
     if probing and not any(check.status == MISSING for check in checks):
@@ -68,7 +68,7 @@ def without_setup() -> list[Check]:
     """Return the facts of a machine on which nothing was set up."""
     return [
         *_machine(),
-        Check("engine of the runners", MISSING, "nothing was set up yet", "`make setup` does it"),
+        Check("engine of the runners", MISSING, "nothing was set up yet", "`tasks setup` does it"),
     ]
 
 
@@ -138,7 +138,7 @@ def _engine(found: Outer, config: DindConfig) -> Iterator[Check]:
     try:
         found.api.get(f"/images/{config.image}/json")
     except NotFound:
-        hint = "`make setup` builds it"
+        hint = "`tasks setup` builds it"
         yield Check("runner image", MISSING, f"{config.image} is not there", hint)
     else:
         yield Check("runner image", OK, config.image)

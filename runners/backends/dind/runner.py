@@ -286,7 +286,7 @@ class Runner:
             made = self._outer.api.post("/containers/create", body, {"name": self.name})
         except NotFound as exc:
             raise Unavailable(
-                f"the runner can't be made: {exc.message}", hint="`make setup` builds its image"
+                f"the runner can't be made: {exc.message}", hint="`tasks setup` builds its image"
             ) from exc
         self._parts.container = made["Id"]
 

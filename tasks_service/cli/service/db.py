@@ -50,3 +50,15 @@ def rotate_keys(**parameters: Any) -> None:
 
     count = administration.rotate_keys(load(parameters).settings)
     click.echo(f"sealed {count} secrets under a fresh key; old keys are gone")
+
+
+@command.command("admin-token")
+@settings_options("state_dir", "database_url")
+def admin_token(**parameters: Any) -> None:
+    """Make an admin token and print it, once: for who lost theirs.
+
+    Whoever can read the state folder may do so; the audit log names it.
+    """
+    from tasks_service.daemons import administration
+
+    click.echo(administration.new_admin_token(load(parameters).settings).text)

@@ -17,7 +17,7 @@ def test_without_a_set_up_the_level_cannot_be_had(
     assert run_doctor(tmp_path) == 1
     text = capsys.readouterr().out
     assert "nothing was set up yet" in text
-    assert "`make setup` does it" in text
+    assert "`tasks setup` does it" in text
     assert "Isolation D3 can't be had here" in text
 
 

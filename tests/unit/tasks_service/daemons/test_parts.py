@@ -89,3 +89,12 @@ def test_keys_are_rotated_and_old_ones_dropped(tmp_path: Path) -> None:
 def test_keys_are_not_rotated_under_a_running_service(tmp_path: Path) -> None:
     with only_one(tmp_path, "up"), pytest.raises(Conflict):
         administration.rotate_keys(Settings(state_dir=tmp_path))
+
+
+def test_who_lost_the_token_gets_another(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    made = administration.new_admin_token(settings)
+    parts = open_parts(settings, migrate=False)
+    assert [token.id for token in parts.store.tokens.list()] == [made.token.id]
+    assert made.text not in (tmp_path / "tasks.db").read_bytes().decode(errors="replace")
+    parts.close()

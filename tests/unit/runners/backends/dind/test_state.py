@@ -103,7 +103,7 @@ def test_settings_are_read_back(tmp_path: Path) -> None:
 def test_missing_or_broken_settings_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as told:
         config.load(tmp_path)
-    assert "make setup" in told.value.hint
+    assert "tasks setup" in told.value.hint
     (tmp_path / "runner.json").write_text("{")
     with pytest.raises(Unavailable, match="can't be read"):
         config.load(tmp_path)
