@@ -36,14 +36,16 @@ def test_one_message_reaches_all_idle_hands(service: Inside) -> None:
         wait_for(lambda: len(service.store.workers.list()) == 2)
         _heard(service, queue)
         for number in range(5):
-            service.accept(f"r{number}", "sleep-3000")
+            service.accept(f"r{number}", "sleep-60000")
         queue.wake("default")
         wait_for(
             lambda: sum(service.run(f"r{n}").status is not RunStatus.QUEUED for n in range(5)) == 4,
-            within_s=3,
+            within_s=10,
         )
         assert len({service.run(f"r{n}").owner for n in range(5)} - {""}) == 2
-        assert {run.status for run in service.ended()} == {RunStatus.SUCCEEDED}
+        for number in range(5):
+            service.store.runs.request_cancel(f"r{number}", reason="seen enough")
+        assert {run.status for run in service.ended()} == {RunStatus.CANCELED}
         check_invariants(service)
     finally:
         queue.close()
@@ -66,7 +68,7 @@ def test_a_wake_is_not_swallowed_by_a_worker_whose_hands_are_full(service: Insid
             service.accept(f"r{number}", "say")
             queue.wake("default")
             service.ended(f"r{number}")
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 10
         assert not service.run("long").status.finished
     finally:
         queue.close()
