@@ -45,7 +45,8 @@ def test_one_message_reaches_all_idle_hands(service: Inside) -> None:
         assert len({service.run(f"r{n}").owner for n in range(5)} - {""}) == 2
         for number in range(5):
             service.store.runs.request_cancel(f"r{number}", reason="seen enough")
-        assert {run.status for run in service.ended()} == {RunStatus.CANCELED}
+        runs = service.ended(*(f"r{n}" for n in range(5)))
+        assert {run.status for run in runs} == {RunStatus.CANCELED}
         check_invariants(service)
     finally:
         queue.close()
