@@ -61,7 +61,6 @@ def compile_options(function: F) -> F:
             click.option(f"--{name}", f"run_{name.replace('-', '_')}", metavar="TEXT", help=text)
             for name, text in _RUN_OPTIONS.items()
         ),
-        click.option("--strict", is_flag=True, help="A missing value is an error."),
         click.option(
             "--working-directory", metavar="DIR", default="", help="Used where the file has none."
         ),
@@ -74,6 +73,16 @@ def compile_options(function: F) -> F:
         click.option(
             "--network", metavar="NAME", default="", help="An existing network for all steps."
         ),
+        compile_choices,
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def compile_choices(function: F) -> F:
+    """Add the options about compiling that ``run`` has as well."""
+    for option in (
         click.option(
             "--image-alias",
             "image_aliases",
@@ -82,8 +91,8 @@ def compile_options(function: F) -> F:
             envvar="TASKS_IMAGE_ALIASES",
             help="Image of a bare first word of cmd, such as bash. Repeatable.",
         ),
-    ]
-    for option in reversed(options):
+        click.option("--strict", is_flag=True, help="A missing value is an error."),
+    ):
         function = option(function)
     return function
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tasks_service.cli.exit_codes import OK, USAGE
-from tasks_service.cli.offline import DEFAULT_FILE, compile_file, compile_options
+from tasks_service.cli.offline import DEFAULT_FILE, STAND_INS, compile_file, compile_options
 
 
 @click.command("plan")
@@ -25,12 +25,15 @@ from tasks_service.cli.offline import DEFAULT_FILE, compile_file, compile_option
 def command(file: str, output: str, **parameters: Any) -> int:
     """Show what a task file would do, as a graph; nothing is run.
 
-    FILE is acb.yaml without; `-` is standard input. Secrets are masked. The
-    exit code is 2 if the file has errors, which go to standard error.
+    FILE is acb.yaml without; `-` is standard input. Secrets are masked. Where no
+    --id and no -r are given, run1 and registry.example stand for them. The exit
+    code is 2 if the file has errors, which go to standard error.
     """
     from tasks_service.plans.views.diagnostics import as_text
 
-    compiled = compile_file(file, parameters)
+    # The others may be empty in a run; without these no image of it has a name.
+    stand_ins = {name: STAND_INS[name] for name in ("id", "registry")}
+    compiled = compile_file(file, parameters, stand_ins)
     if not compiled.ok:
         click.echo(as_text(compiled.problems), err=True)
         return USAGE

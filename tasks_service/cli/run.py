@@ -11,6 +11,7 @@ import click
 from runners.model.errors import InvalidInput
 from tasks_service.cli.arguments import secret_value
 from tasks_service.cli.exit_codes import EPILOG
+from tasks_service.cli.offline import compile_choices, image_aliases
 from tasks_service.cli.options import (
     RunOptions,
     parse_run_options,
@@ -41,6 +42,7 @@ from tasks_service.model.run import RunSecrets
 @click.option("--secret-arg", "--secret-build-arg", "secret_args", metavar="NAME[=VALUE]",
               multiple=True, help="With -n: the same, sealed and hidden.")  # fmt: skip
 @click.option("--target", metavar="STAGE", help="With -n: build this stage.")
+@compile_choices
 @server_or_here
 @run_options(several_platforms=False)
 def command(source: str | None, **parameters: Any) -> int:
@@ -83,6 +85,7 @@ def command(source: str | None, **parameters: Any) -> int:
         values, values_content = "", _standard_input(LIMIT, "values file")
     request = dataclasses.replace(
         request_of(options, location),
+        strict=parameters["strict"],
         file=file,
         content=content,
         command=parameters["cmd"] or "",
@@ -95,7 +98,14 @@ def command(source: str | None, **parameters: Any) -> int:
         from tasks_service.cli.remote.submit import submit
 
         return submit(server, request, hidden, options, parameters)
-    return execute(request, options, run_type="QuickRun", hidden=hidden)
+    aliases = parameters["image_aliases"]
+    return execute(
+        request,
+        options,
+        run_type="QuickRun",
+        hidden=hidden,
+        image_aliases=image_aliases(aliases) if aliases else None,
+    )
 
 
 def _stored(source: str | None, parameters: dict[str, Any], options: RunOptions) -> int:
@@ -118,6 +128,7 @@ def _stored(source: str | None, parameters: dict[str, Any], options: RunOptions)
         "disk": options.disk,
         "pids": options.pids,
         "pool": parameters["pool"],
+        "strict": parameters["strict"],
     }
     parameter_of = {"cpu": "cpus"}
     more: dict[str, Any] = {

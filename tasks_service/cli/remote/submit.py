@@ -151,7 +151,9 @@ def refuse_local_flags() -> None:
     Raises:
         click.UsageError: Such a flag was given.
     """
-    for parameter, flag in (("backend", "--backend"), ("run_id", "--id")):
+    for parameter, flag in (
+        ("backend", "--backend"), ("run_id", "--id"), ("image_aliases", "--image-alias"),
+    ):  # fmt: skip
         if was_typed(parameter):
             raise click.UsageError(f"{flag} is for runs on this machine: add --local")
 

@@ -65,7 +65,9 @@ def tasks(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))
     monkeypatch.setenv("TASKS_STATE_DIR", str(tmp_path / "state"))
     for name in list(os.environ):
-        if name.startswith(("TASKS_REGISTRY", "TASKS_GIT", "NO_COLOR", "CLICOLOR", "FORCE_COLOR")):
+        if name.startswith(
+            ("TASKS_REGISTRY", "TASKS_GIT", "TASKS_IMAGE", "NO_COLOR", "CLICOLOR", "FORCE_COLOR")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TASKS_REGISTRY", "reg.example")
     (tmp_path / "acb.yaml").write_text(TASK)
@@ -112,6 +114,30 @@ def test_an_invalid_task_file_is_exit_2_with_every_problem(tasks: Stage, tmp_pat
     assert err.count("Error:") == 1
     record = json.loads(out)
     assert (record["status"], record["error"]["code"]) == ("Failed", "invalid_task_file")
+
+
+def test_a_strict_run_refuses_a_missing_value(tasks: Stage) -> None:
+    code, _, err = tasks("run", "--strict")
+    assert code == 2
+    assert "acb.yaml:" in err
+    assert "tag" in err
+    assert tasks("run", "--strict", "--set", "tag=7")[0] == 0
+
+
+def test_image_aliases_of_a_run(tasks: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tasks("run", "--image-alias", "bash=my/bash:1", "--cmd", "bash -c x")[0] == 0
+    assert tasks.sandbox.asked.containers[0].image == "my/bash:1"
+    monkeypatch.setenv("TASKS_IMAGE_ALIASES", "bash=my/bash:2 curl=my/curl:3")
+    assert tasks("run", "--cmd", "curl x")[0] == 0
+    assert tasks.sandbox.asked.containers[0].image == "my/curl:3"
+    code, _, err = tasks("run", "--image-alias", "bash", "--cmd", "bash -c x")
+    assert code == 2
+    assert "'bash' must be NAME=IMAGE" in err
+    code, _, err = tasks(
+        "run", "--server", "http://127.0.0.1:1", "--image-alias", "a=b", "--cmd", "a"
+    )
+    assert code == 2
+    assert "--image-alias is for runs on this machine" in err
 
 
 @pytest.mark.parametrize("name", ["acr-task.yaml", "task.yaml"])

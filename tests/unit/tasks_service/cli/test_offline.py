@@ -130,6 +130,16 @@ def test_plan_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
     ElementTree.fromstring(capsys.readouterr().out)
 
 
+def test_a_plan_needs_no_run_for_the_names_of_its_images(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write("version: v1.1.0\nsteps:\n- build: -t $Registry/a:$ID .\n- push: [$Registry/a:$ID]\n")
+    assert main(["plan"]) == 0
+    assert "registry.example/a:run1" in capsys.readouterr().out
+    assert main(["plan", "--id", "r2", "-r", "reg.example"]) == 0
+    assert "reg.example/a:r2" in capsys.readouterr().out
+
+
 def test_plan_of_a_wrong_file_shows_all_problems(capsys: pytest.CaptureFixture[str]) -> None:
     write("steps: [{cmd: a, retries: -1, when: [zz]}]\n")
     assert main(["plan"]) == 2
