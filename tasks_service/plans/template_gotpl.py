@@ -8,11 +8,11 @@ template outlasts or outgrows its limits. Called through template.py only.
 
 from __future__ import annotations
 
-import base64
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -29,6 +29,7 @@ from gotpl.errors import TemplateError as GotplError
 from gotpl.funcs.sprig import generic_func_map
 from gotpl.runtime.sync_vm import _builtin_functions
 
+from tasks_service.plans.go_functions import Moment, corrected
 from tasks_service.plans.template import TICK, TemplateError
 
 MAX_SECONDS = 0.7
@@ -55,7 +56,8 @@ _NOT_OFFERED = (
     "genCAWithKey", "genPrivateKey", "genSelfSignedCert", "genSelfSignedCertWithKey",
     "genSignedCert", "genSignedCertWithKey",
 )  # fmt: skip
-_GROWING_BUILTINS = ("print", "println", "printf", "html", "js", "urlquery")
+_GROWING_BUILTINS = ("html", "js", "urlquery")
+_PRINTING = frozenset(("print", "println", "printf"))
 _SHORT_TEXTS = (
     "ago", "date", "dateInZone", "dateModify", "date_in_zone", "date_modify", "duration",
     "durationRound", "htmlDate", "htmlDateInZone", "mustDateModify", "mustToDate",
@@ -63,7 +65,6 @@ _SHORT_TEXTS = (
 )  # fmt: skip
 _LONGEST_DATE = 64
 _MAX_LAYOUT_DIGITS = 18
-_WIDTH = re.compile(r"%[-+# 0]*(?:(\d+)|\*)?(?:\.(?:(\d+)|\*))?")
 
 
 class _Clock(threading.local):
@@ -203,18 +204,6 @@ def _check_wrap(name: str, arguments: tuple[Any, ...]) -> None:
         raise _too_big(name)
 
 
-def _check_printf(name: str, arguments: tuple[Any, ...]) -> None:
-    pattern = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    total = 0
-    for match in _WIDTH.finditer(pattern):
-        width, precision = (match[1] or "0")[:9], (match[2] or "0")[:9]
-        total += int(width) + int(precision)
-    if "*" in pattern:
-        total += sum(abs(n) for n in _integers(arguments[1:]))
-    if total > MAX_TEXT:
-        raise _too_big(name)
-
-
 def _check_short(name: str, arguments: tuple[Any, ...]) -> None:
     """Dates and versions are short; the library's time grows fast with longer texts."""
     if any(len(text) > _LONGEST_DATE for text in _strings(arguments)):
@@ -237,7 +226,6 @@ _CHECKS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
     **dict.fromkeys(("join",), _check_join),
     **dict.fromkeys(("replace",), _check_replace),
     **dict.fromkeys(("wrap", "wrapWith"), _check_wrap),
-    **dict.fromkeys(("printf",), _check_printf),
     **dict.fromkeys(_SHORT_TEXTS, _check_short),
 }
 
@@ -259,6 +247,8 @@ def _fenced(name: str, function: Callable[..., object], clock: _Clock) -> Callab
             if isinstance(argument, (list, tuple, dict)) and _size(argument) > MAX_TEXT:
                 raise _too_big(name)
         result = function(*arguments)
+        if isinstance(result, datetime):
+            result = Moment.of(result)
         size = _size(result)
         if size > MAX_TEXT:
             raise _too_big(name)
@@ -268,26 +258,15 @@ def _fenced(name: str, function: Callable[..., object], clock: _Clock) -> Callab
     return call
 
 
-_GO_NAMES: dict[type, str] = {
-    bool: "bool",
-    int: "int",
-    float: "float64",
-    dict: "map[string]interface {}",
-    list: "[]interface {}",
-    tuple: "[]interface {}",
-}
+def _printing(name: str, function: Callable[..., object]) -> Callable[..., object]:
+    @wraps(function)
+    def call(*arguments: Any) -> object:
+        try:
+            return function(*arguments)
+        except OverflowError:
+            raise _too_big(name) from None
 
-
-def b64enc(*arguments: object) -> str:
-    """Encode as the original's own ``b64enc``: null is empty (V-81).
-
-    What is neither text nor null encodes its Go type name, as there.
-    """
-    value = arguments[0] if arguments else None
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else f"<{_GO_NAMES.get(type(value), 'int')} Value>"
-    return base64.b64encode(text.encode()).decode()
+    return call
 
 
 def _functions(clock: _Clock) -> dict[str, Callable[..., object]]:
@@ -296,10 +275,12 @@ def _functions(clock: _Clock) -> dict[str, Callable[..., object]]:
         for name, function in generic_func_map().items()
         if name not in _READS_HOST and name not in _NOT_OFFERED
     }
-    chosen["b64enc"] = b64enc
     builtins = _builtin_functions("go")
     chosen.update({name: builtins[name] for name in _GROWING_BUILTINS})
+    chosen = corrected(chosen, MAX_TEXT)
     fenced = {name: _fenced(name, function, clock) for name, function in chosen.items()}
+    for name in _PRINTING:
+        fenced[name] = _printing(name, fenced[name])
     fenced[TICK] = clock.tick
     return fenced
 
