@@ -165,7 +165,7 @@ def _quote_inserted(text: str, segments: Segments) -> tuple[str, Segments]:
 def _read_alias_map(
     node: Node, aliases: Aliases, reporter: Reporter, context: AliasContext
 ) -> None:
-    if node.kind == SCALAR and not node.value:
+    if node.kind == SCALAR and not _text(node):
         return
     if node.kind != MAPPING:
         reporter.report("TF201", "alias must be a map with values, src or directive", node.start)
@@ -193,7 +193,9 @@ def _read_alias_map(
 
 
 def _read_directive(node: Node, aliases: Aliases, reporter: Reporter) -> None:
-    text = node.value if node.kind == SCALAR else ""
+    text = _text(node) if node.kind == SCALAR else "  "
+    if not text:
+        return
     if len(text) != 1:
         reporter.report(
             "TF202", "the directive must be exactly one character", node.start, width=len(text) or 1
@@ -205,7 +207,7 @@ def _read_directive(node: Node, aliases: Aliases, reporter: Reporter) -> None:
 
 
 def _read_values(node: Node, aliases: Aliases, reporter: Reporter) -> None:
-    if node.kind == SCALAR and not node.value:
+    if node.kind == SCALAR and not _text(node):
         return
     if node.kind != MAPPING:
         reporter.report("TF201", "alias.values must be a map of name to text", node.start)
@@ -238,7 +240,7 @@ def _text(node: Node) -> str:
 
 def _read_sources(node: Node, aliases: Aliases, reporter: Reporter, context: AliasContext) -> None:
     if node.kind != SEQUENCE:
-        if node.kind != SCALAR or node.value:
+        if node.kind != SCALAR or _text(node):
             reporter.report("TF201", "alias.src must be a list of files", node.start)
         return
     # The last source is the strongest, and none replaces a name already known.

@@ -186,7 +186,10 @@ class TaskCheck(Check):
             )
         files = {}
         for file, (key, node) in volume.secret.items():
-            if not _FILE_NAME.fullmatch(file) or file in {".", ".."}:
+            if file in {".", ".."}:
+                self._report("TF511", f"a file can't be called '{file}'", key)
+                continue
+            if not _FILE_NAME.fullmatch(file):
                 self._report(
                     "TF511",
                     f"the file name '{shown(file)}' may only have letters, digits, '-', '_', '.'",

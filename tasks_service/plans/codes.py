@@ -146,7 +146,7 @@ CODES: dict[str, Code] = {
     ),
     "TF524": _error("impossible cache", "`cache` is `enabled` or `disabled`."),
     "TF525": _warning("isolation", "Windows isolation has no meaning here."),
-    "TF526": _error("impossible cpus", "`cpus` is a number such as `1.5`."),
+    "TF526": _error("impossible cpus", "`cpus` is a number such as `1.5`; 0 is no limit."),
     "TF527": _error("impossible port", "Ports are `8080`, `80:8080`, `8080/udp` or a range."),
     "TF528": _error(
         "impossible volume mount", "A mount needs a name and an absolute, unique path."

@@ -321,7 +321,7 @@ class _Compilation:
         if "alias" in task.keys:
             self._alias_without_effect(task.keys["alias"].start)
         volumes = whole.volumes()
-        checker = StepCheck(task, reporter, MASK)
+        checker = StepCheck(task, reporter, MASK, env=bool(self._options.env))
         checker.check()
         ids = step_ids(task.steps, reporter)
         needs = step_needs(task.steps, ids, reporter)

@@ -201,8 +201,7 @@ class Printer:
             text = " " + text[1:]
         if not math.isfinite(value):
             hide = text[1] == "N" and not state.space and not state.plus
-            shown = text[1:] if hide or (text[0] == "+" and not state.plus) else text
-            self._pad(shown, zeros=False)
+            self._pad(text[1:] if hide else text, zeros=False)
             return
         if state.sharp and form != "b":
             text = sharp_float(text, form, precision)

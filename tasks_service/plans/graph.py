@@ -16,6 +16,9 @@ from tasks_service.plans.yaml_nodes import SCALAR, Node
 IMMEDIATELY = "-"
 """In ``when``: start at once (W-03)."""
 
+RESERVED_ID = "acb_root"
+"""What comes before the first step: no step can have it, any can wait for it."""
+
 
 def step_ids(steps: Sequence[StepItem], reporter: Reporter) -> list[str]:
     """Return every step's id, generated where absent; report duplicates (Y-200)."""
@@ -76,6 +79,8 @@ def _named(
         if name == IMMEDIATELY:
             if node is not nodes[step.when.index(IMMEDIATELY)]:
                 _report(reporter, "TF603", "'-' is in when twice; once is enough", node)
+            continue
+        if name == RESERVED_ID:
             continue
         if name in needs:
             _report(reporter, "TF603", f"'{shown(name)}' is in when twice; once is enough", node)

@@ -187,7 +187,7 @@ STEP = (
              rows=("Y-053", "Y-055", "Y-224")),
     Property("volumeMount", "volume_mount", "mount", "The same as `volumeMounts`.",
              rows=("Y-224",), deprecated="write volumeMounts, a list"),
-    Property("cpus", "cpus", "string", "CPUs the container may use, such as `1.5`.",
+    Property("cpus", "cpus", "string", "CPUs the container may use, such as `1.5`; 0 is no limit.",
              rows=("Y-226",), pattern=r"[0-9]*\.?[0-9]+"),
     Property("exitedWith", "exited_with", "integers",
              "Exit codes that count as success.", "[0]", rows=("Y-227",)),

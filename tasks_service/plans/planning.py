@@ -111,7 +111,7 @@ class StepPlanner:
             expose=tuple(step.expose),
             privileged=step.privileged,
             isolation=step.isolation or None,
-            cpus=step.cpus or None,
+            cpus=step.cpus if _limits(step.cpus) else None,
             pull=step.pull,
             download_retries=max(0, step.cmd_download_retries),
             download_retry_delay_s=max(0, step.cmd_download_retry_delay),
@@ -127,3 +127,11 @@ class StepPlanner:
 def _written(step: StepItem, name: str) -> bool:
     node = step.nodes.get(name)
     return node is not None and not is_null(node)
+
+
+def _limits(cpus: str) -> bool:
+    """Tell whether the text is a limit; 0 is none, as for ``docker run``."""
+    try:
+        return float(cpus) > 0
+    except ValueError:
+        return bool(cpus)

@@ -47,8 +47,8 @@ def _string(item: Property) -> dict[str, Any]:
     if item.name == "cpus":
         return {
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^(|(?=.*[1-9])(\d*\.?\d+|\d+\.))$"},
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^(|(\d*\.?\d+|\d+\.))$"},
                 {"type": "null"},
             ]
         }

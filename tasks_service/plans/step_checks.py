@@ -11,11 +11,11 @@ from typing import Any
 
 from runners.steps import KINDS
 from tasks_service.plans.checks import ID, Check, entries, has_name, head
-from tasks_service.plans.model import MAX_ID, StepItem
-from tasks_service.plans.source import did_you_mean, shown
+from tasks_service.plans.graph import RESERVED_ID
+from tasks_service.plans.model import MAX_ID, StepItem, TaskFile
+from tasks_service.plans.source import Reporter, did_you_mean, shown
 from tasks_service.plans.yaml_nodes import Node
 
-RESERVED_ID = "acb_root"
 _PORT = re.compile(
     r"(?:(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]):)?"
     r"(?:(?P<host>\d{0,5}(?:-\d{1,5})?):)?(?P<inner>\d{1,5}(?:-\d{1,5})?)(?:/(?:tcp|udp|sctp))?"
@@ -26,7 +26,16 @@ _MAX_PORT = 65535
 
 
 class StepCheck(Check):
-    """Checks steps. Every method reports and goes on."""
+    """Checks steps. Every method reports and goes on.
+
+    ``env`` tells that every step gets entries from outside its own list.
+    """
+
+    def __init__(
+        self, task: TaskFile, reporter: Reporter, placeholder: str, *, env: bool = False
+    ) -> None:
+        super().__init__(task, reporter, placeholder)
+        self._env = env or bool(task.env)
 
     def check(self) -> None:
         """Check every step but its kind and its place in the graph."""
@@ -89,10 +98,10 @@ class StepCheck(Check):
                 f"isolation '{shown(step.isolation)}' means nothing on Linux; it is ignored",
                 self._value(step, "isolation"),
             )
-        if step.cpus and not (_CPUS.fullmatch(step.cpus) and float(step.cpus) > 0):
+        if step.cpus and not _CPUS.fullmatch(step.cpus):
             self._report(
                 "TF526",
-                f"cpus must be a positive number, not '{shown(step.cpus)}'",
+                f"cpus must be a number, 0 for no limit, not '{shown(step.cpus)}'",
                 self._value(step, "cpus"),
             )
         for name, pattern, values in (
@@ -129,7 +138,7 @@ class StepCheck(Check):
         for node, text in zip(entries(step, "env"), step.env, strict=False):
             if has_name(text):
                 continue
-            if self._task.env or text.startswith("="):
+            if self._env or text.startswith("="):
                 self._report("TF508", f"the env entry '{shown(text)}' must be NAME=value", node)
             else:
                 self._report(
@@ -178,7 +187,8 @@ class StepCheck(Check):
             if name in {"retries", "repeat"}:
                 self._report("TF903", f"a {key} tries again by itself; {name} is ignored", node)
             elif name in {"volumeMounts", "volumeMount"}:
-                self._mounts_without_use(key, useful, node)
+                if step.mounts:
+                    self._mounts_without_use(key, useful, node)
             elif name not in {"id", "when"}:
                 self._report("TF534", f"{name} means nothing in a {key} step", node)
 

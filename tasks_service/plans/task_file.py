@@ -63,7 +63,7 @@ class TaskFileReader:
 
     def read(self, root: Node | None) -> TaskFile | None:
         """Return the file's content; None if it isn't a map at all."""
-        if root is None:
+        if root is None or (root.kind == SCALAR and is_null(root)):
             return TaskFile(Node(MAPPING, [], 0, 0))
         if root.kind != MAPPING:
             self._report(
@@ -289,8 +289,8 @@ class TaskFileReader:
         value = self._strings(name, node) if wants_list else self._string(name, node)
         if value:
             step.kinds[name] = value
-        elif value is None:
-            # Its type is wrong and reported; it is not missing as well.
+        elif value is None or node.value:
+            # What is wrong is reported; it is not missing as well.
             step.kinds[name] = ""
         return True
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks_service.errors import ERROR, Problem
-from tasks_service.plans.scalars import resolve
+from tasks_service.plans.scalars import is_null, resolve
 from tasks_service.plans.source import SourceText, shown
 from tasks_service.plans.yaml_nodes import MAPPING, SCALAR, SEQUENCE, Node, YamlProblem, parse_yaml
 
@@ -77,7 +77,7 @@ def _read_file(text: str | bytes, file: str, problems: list[Problem]) -> dict[st
     source = SourceText(file, text)
     try:
         root = parse_yaml(text)
-        if root is None:
+        if root is None or (root.kind == SCALAR and is_null(root)):
             return {}
         return _map(root)
     except YamlProblem as problem:

@@ -154,7 +154,7 @@ class _Builder:
                         continue
                     raise YamlProblem(
                         "TF403",
-                        "a second document starts here; a task file is one document",
+                        "a second document starts here; there can be only one",
                         event.start_mark.index,
                     )
                 handler(event)

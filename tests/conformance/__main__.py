@@ -1,33 +1,33 @@
 """``make conformance``: run the engine's cases, print counts by outcome.
 
-The file of cases is the first argument, else ``$TASKS_CONFORMANCE``, else
-``../shared/conformance/engine-cases.jsonl``. The exit code is 1 if a case
-came out wrong.
+The files of cases are the arguments, else ``$TASKS_CONFORMANCE``, else
+engine-cases.jsonl beside this module. The exit code is 1 if a case came out
+wrong.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.conformance.cases import Verdict, judge
+from tests.conformance.cases import Verdict, judge, read_cases
 
-DEFAULT = "../shared/conformance/engine-cases.jsonl"
+DEFAULT = Path(__file__).with_name("engine-cases.jsonl")
+"""Inputs of our own, with what the original engine did with each."""
 
 
 def main(arguments: list[str]) -> int:
     verbose = "-v" in arguments
     names = [argument for argument in arguments if not argument.startswith("-")]
-    path = Path(names[0] if names else os.environ.get("TASKS_CONFORMANCE") or DEFAULT)
-    if not path.is_file():
-        print(f"no file of cases at {path}; set TASKS_CONFORMANCE", file=sys.stderr)
-        return 2
-    verdicts: list[Verdict] = [
-        judge(json.loads(line)) for line in path.read_text().splitlines() if line.strip()
-    ]
+    paths = [Path(name) for name in names or [os.environ.get("TASKS_CONFORMANCE") or DEFAULT]]
+    verdicts: list[Verdict] = []
+    for path in paths:
+        if not path.is_file():
+            print(f"no file of cases at {path}", file=sys.stderr)
+            return 2
+        verdicts += [judge(case) for case in read_cases(path)]
     shown = {"WRONG", "differs"} | ({"same", "n/a"} if verbose else set())
     for verdict in verdicts:
         if verdict.outcome in shown:

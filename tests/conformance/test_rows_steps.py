@@ -169,11 +169,16 @@ def test_scalars_of_any_type_are_text() -> None:
     assert (made.id, made.ports, made.cpus, made.user) == ("5", ("080",), "1.50", "007")
 
 
+def test_no_cpus_are_no_limit() -> None:
+    """Y-226: as for `docker run --cpus 0`."""
+    assert plan("steps: [{cmd: a, cpus: 0}]\n").steps[0].cpus is None
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
         ("ports: [x]", "TF527"), ("ports: ['99999']", "TF527"), ("ports: [1:2:3:4]", "TF527"),
-        ("expose: ['8080:80']", "TF527"), ("cpus: many", "TF526"), ("cpus: 0", "TF526"),
+        ("expose: ['8080:80']", "TF527"), ("cpus: many", "TF526"),
         ("cpus: -1", "TF526"), ("env: ['=x']", "TF508"), ("when: x", "TF412"),
         ("exitedWith: [x]", "TF412"), ("exitedWith: [~]", "TF414"),
     ],
@@ -269,3 +274,11 @@ def test_image_aliases() -> None:
         )
         assert done.task is not None
         assert done.task.steps[0].kinds["cmd"] == f"{image} x"
+
+
+def test_what_comes_before_the_first_step_can_be_named() -> None:
+    """W-05, Y-200: `acb_root` is done before anything starts."""
+    made = plan(
+        "steps: [{cmd: a}, {cmd: b, when: [acb_root]}, {cmd: c, when: [acb_root, acb_step_0]}]\n"
+    )
+    assert [step.needs for step in made.steps] == [(), (), ("acb_step_0",)]

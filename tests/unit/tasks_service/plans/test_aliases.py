@@ -53,7 +53,6 @@ def test_another_directive_leaves_dollars_alone() -> None:
     [
         ("alias: {directive: ab}\n", "2:20 TF202"),
         ("alias: {directive: a}\n", "2:20 TF202"),
-        ("alias: {directive: ''}\n", "2:20 TF202"),
         ("alias: {values: {a-b: x}}\n", "2:18 TF203"),
         ("alias: {values: [1]}\n", "2:17 TF201"),
         ("alias: {values: {a: [1]}}\n", "2:21 TF201"),
