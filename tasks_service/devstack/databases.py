@@ -7,6 +7,7 @@ keeps one of each; tests that stop, kill or freeze a server start their own
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import pwd
 import secrets
@@ -192,6 +193,10 @@ class PostgresServer(Server):
         )
         if done.returncode:
             raise Unavailable("initdb of PostgreSQL failed", detail=done.stderr[-2000:])
+        if not ipaddress.ip_address(self.listen).is_loopback:
+            # What initdb makes lets in this machine's loopback address only.
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet scram-sha-256\n")
 
     def _words(self) -> list[str]:
         settings = {

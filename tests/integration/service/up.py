@@ -1,4 +1,4 @@
-"""A real ``tasks up``: a process of its own, real runners, spoken to over HTTP."""
+"""A real service: processes of its own, real runners, spoken to over HTTP."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,19 +17,92 @@ import httpx2
 FINISHED = ("Succeeded", "Failed", "Error", "Canceled", "Timeout")
 
 
-class Up:
-    """Starts at ``with``, can be killed and started again over the same state."""
+class Process:
+    """One ``tasks`` daemon. ``start`` returns once it says that it serves.
 
-    def __init__(self, folder: Path, runners: Path, *flags: str, **settings: str) -> None:
-        self.folder = folder
-        self._words = ["up", "--state-dir", str(folder / "state"), "--listen", "127.0.0.1:0"]
-        self._words += ["--runner-state-dir", str(runners), "--log-format", "json", *flags]
-        token = folder / "token"
-        self._words += ["--admin-token-file", str(token)]
-        self._token = token
+    Args:
+        folder: Where its output goes, as ``NAME.log`` and ``NAME.out``.
+        words: The command and its flags.
+        settings: More settings, by name.
+        before: What starts it elsewhere, such as ``nsenter …``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        words: Sequence[str],
+        settings: Mapping[str, str],
+        *,
+        before: Sequence[str] = (),
+        ready: bytes = b"Serving",
+    ) -> None:
+        self._out = folder / f"{name}.out"
+        self._log = folder / f"{name}.log"
+        self._words = [*before, sys.executable, "-m", "tasks_service.cli.main", *words]
         self._settings = settings
+        self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKSD_")}
+        environment |= {f"TASKSD_{k.upper()}": v for k, v in self._settings.items()}
+        with self._log.open("ab") as log, self._out.open("wb+") as out:
+            self._process = subprocess.Popen(
+                self._words, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment
+            )
+
+    def await_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + 60
+        while self._ready not in self._out.read_bytes():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    @property
+    def said(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Return its exit code."""
+        assert self._process is not None
+        return self._process.wait(60)
+
+    def log(self) -> str:
+        return self._log.read_text()[-4000:]
+
+
+class Service:
+    """What up and many have in common: how they are spoken to, started and ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.url = ""
+        self.accepted: list[str] = []
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def processes(self) -> Sequence[Process]:
+        """All of it, the API first."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self.start()
@@ -43,45 +117,25 @@ class Up:
         self.end(signal.SIGKILL)
 
     def start(self) -> None:
-        """Start it and return when it serves."""
-        log = (self.folder / "log").open("ab")
-        out = (self.folder / "out").open("wb+")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKSD_")}
-        environment |= {f"TASKSD_{k.upper()}": v for k, v in self._settings.items()}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tasks_service.cli.main", *self._words],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=log,
-            env=environment,
-        )
-        deadline = time.monotonic() + 30
-        while b"Serving" not in (said := (self.folder / "out").read_bytes()):
-            assert self._process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.02)
-        self.url = said.decode().partition("Serving ")[2].split()[0]
-        log.close()
-        out.close()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        """Start all and return when all serve."""
+        for process in self.processes:
+            process.launch()
+        for process in self.processes:
+            process.await_ready()
+        self.url = self.processes[0].said.partition("Serving ")[2].split()[0]
 
     def end(self, number: int) -> int:
-        """Send a signal and return the exit code."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        return self._process.wait(60)
+        """Send all a signal and return the largest exit code."""
+        for process in self.processes:
+            process.signal(number)
+        return max(process.wait() for process in self.processes)
 
     def log(self) -> str:
-        return (self.folder / "log").read_text()[-4000:]
+        return "\n".join(process.log() for process in self.processes)
 
     @property
     def token(self) -> str:
-        return self._token.read_text().strip()
+        return (self.folder / "token").read_text().strip()
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         """Return the JSON of an answer that must be good."""
@@ -97,7 +151,13 @@ class Up:
 
     def run(self, command: str, **more: Any) -> str:
         """Start a command as a quick run and return its id."""
-        return str(self.call("POST", "/runs", json={"command": command, **more})["id"])
+        return self.accept({"command": command, **more})
+
+    def accept(self, body: Mapping[str, Any]) -> str:
+        """Start any run and return its id."""
+        run = str(self.call("POST", "/runs", json=body)["id"])
+        self.accepted.append(run)
+        return run
 
     def wait(self, run: str, *statuses: str, within_s: float = 120) -> dict[str, Any]:
         """Return a run once it has one of the statuses; finished ones by default."""
@@ -119,3 +179,22 @@ class Up:
         )
         assert answer.status_code == 200, answer.text
         return answer.text
+
+
+class Up(Service):
+    """``tasks up``: starts at ``with``, can be killed and started again over the same state."""
+
+    def __init__(self, folder: Path, runners: Path, *flags: str, **settings: str) -> None:
+        super().__init__(folder)
+        words = ["up", "--state-dir", str(self.state), "--listen", "127.0.0.1:0"]
+        words += ["--runner-state-dir", str(runners), "--log-format", "json", *flags]
+        words += ["--admin-token-file", str(folder / "token")]
+        self._process = Process(folder, "up", words, settings)
+
+    @property
+    def processes(self) -> Sequence[Process]:
+        return (self._process,)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
