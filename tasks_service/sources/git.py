@@ -31,7 +31,8 @@ def fetch_git(
     """Check the location out into ``folder/tree``.
 
     Returns:
-        ``commit``, ``branch``, ``tag`` (either may be empty), ``submodules``.
+        ``commit``, ``branch``, ``tag`` (either may be empty), ``submodules``, and
+        ``subject`` of the commit as its author wrote it.
 
     Raises:
         SourceNotFound: No such repository, branch, tag or commit.

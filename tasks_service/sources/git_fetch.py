@@ -3,6 +3,7 @@
 In: the request of ``child.py``. Out: the commit and what it is called. Called
 by ``fetch_child.py`` after the rights are gone. No file of the repository is
 obeyed: no hook, no filter, no submodule, no configuration but ours (G3, G4).
+GitPython starts the commands and reads the commit.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from git import Repo
+from git.cmd import Git as GitCommand
+from git.exc import ODBError
 
 from tasks_service.sources.confine import Answer, Refusal, Request, die_with_parent
 
 _ERROR_BYTES = 16 * 1024
+_SUBJECT = 200
 
 # Answers with the login only for the one scheme and host it belongs to (G5).
 # It reads the login from a file of its own folder: neither an argument list
@@ -40,6 +47,7 @@ class Git:
         self._dir = here / "git"
         self._home = here / "home"
         self._pack = self._dir / "objects" / "pack"
+        self._command = GitCommand(str(here))
         self._environment = {
             **request["environment"],
             "HOME": str(self._home),
@@ -59,6 +67,7 @@ class Git:
             "GIT_SSH_VARIANT": "ssh",
             "LC_ALL": "C",
         }
+        self._command.update_environment(**self._environment)
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -105,18 +114,23 @@ class Git:
         self._write("known_hosts", self._request.get("known_hosts") or "")
         self.run("init", "--quiet", "--template=", stdout=False)
 
+    @contextmanager
+    def repository(self) -> Iterator[Repo]:
+        """Yield the repository for reading, with our environment and settings."""
+        with Repo(self._dir) as repository:
+            repository.git.update_environment(**self._environment)
+            repository.git.set_persistent_git_options(c=list(self._options()))
+            yield repository
+
     def _write(self, name: str, text: str) -> None:
         path = self._home / name
         path.touch(mode=0o600)
         path.write_text(text)
 
-    def argv(self, *words: str) -> list[str]:
-        """Return the whole argument list of one Git command."""
-        options = [w for k, v in self._settings().items() for w in ("-c", f"{k}={v}")]
+    def _options(self) -> Iterator[str]:
+        yield from (f"{name}={value}" for name, value in self._settings().items())
         if self._request.get("credential"):
-            helper = '!sh "$HOME/credential-helper"'
-            options += ["-c", f"credential.helper={helper}"]
-        return ["git", *options, *words]
+            yield 'credential.helper=!sh "$HOME/credential-helper"'
 
     def run(self, *words: str, stdout: bool = True) -> bytes:
         """Run one command to its end and return its output.
@@ -133,16 +147,19 @@ class Git:
             raise Refusal("git", command=words[0], status=process.returncode, error=errors)
         return output
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start one command that dies with this process."""
-        return subprocess.Popen(
-            self.argv(*words),
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+    @contextmanager
+    def start(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start one command that dies with this process; wait for it at the end."""
+        options = (word for option in self._options() for word in ("-c", option))
+        # Held until the end: the command is killed when this one goes.
+        held = self._command.execute(
+            ["git", *options, *words], as_process=True, preexec_fn=die_with_parent
         )
+        process = held.proc
+        if process is None:
+            raise Refusal("git", command=words[0], status=-1, error="it did not start")
+        with process:
+            yield process
 
     def _too_large(self) -> bool:
         try:
@@ -173,14 +190,15 @@ def fetch_git(request: Request) -> Answer:
     if request["is_commit"]:
         _fetch_commit(git, request["url"], ref)
         name = {"branch": "", "tag": ""}
-        commit = _revision(git, ref)
+        commit = _commit(git, ref)
     else:
         name = _find(git, request, ref)
-        commit = name.pop("commit", "") or _revision(git, "FETCH_HEAD")
+        commit = name.pop("commit", "") or _commit(git, "FETCH_HEAD")
     entries, links = _measure(git, commit, request)
     git.run("checkout", "--quiet", "--force", "--detach", commit, stdout=False)
     return {
-        "ok": True, "commit": commit, **name, "entries": entries, "submodules": links,
+        "ok": True, "commit": commit, "subject": _subject(git, commit), **name,
+        "entries": entries, "submodules": links,
     }  # fmt: skip
 
 
@@ -251,7 +269,30 @@ def _fetch_commit(git: Git, url: str, commit: str) -> None:
         _fetch_everything(git, url)
 
 
+def _commit(git: Git, name: str) -> str:
+    """Return the id of the commit that a full id or a ref is, or a tag points to."""
+    with git.repository() as repository:
+        try:
+            found = repository.commit(name)
+            # GitPython believes that a commit of zeros is there; Git does not.
+            repository.odb.info(found.binsha)
+        except (ODBError, ValueError, LookupError):
+            raise Refusal("no_commit") from None
+    return found.hexsha
+
+
+def _subject(git: Git, commit: str) -> str:
+    """Return the first line of the commit's message; empty if it can't be read."""
+    with git.repository() as repository:
+        try:
+            return str(repository.commit(commit).summary)[:_SUBJECT]
+        except (ODBError, ValueError, LookupError, OSError):
+            # Foreign bytes: a message in a coding nobody knows is no reason to fail.
+            return ""
+
+
 def _revision(git: Git, name: str) -> str:
+    """Return the id of the commit that some digits mean."""
     try:
         found = git.run(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"

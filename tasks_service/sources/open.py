@@ -23,6 +23,7 @@ from tasks_service.sources.location import (
     NoSource,
     parse_location,
     redactions,
+    short,
 )
 from tasks_service.sources.settings import SourceSettings
 
@@ -114,6 +115,7 @@ def _fetch(
     from tasks_service.sources.git import fetch_git
 
     answer = fetch_git(location, folder, settings, cancel)
+    notice(_told(answer["commit"], str(answer["subject"])))
     if answer["submodules"]:
         notice(f"{answer['submodules']} submodule(s) of {location.url} were not fetched")
     return Source(
@@ -126,6 +128,12 @@ def _fetch(
         repository=location.url,
         mask=redactions(location) + ((settings.login.password,) if settings.login else ()),
     )
+
+
+def _told(commit: str, subject: str) -> str:
+    # Whoever wrote the message may not write on the terminal.
+    shown = short("".join(letter for letter in subject if letter.isprintable()))
+    return f"Commit {commit[:12]}: {shown}" if shown else f"Commit {commit[:12]}"
 
 
 def directory_of(folder: Path, directory: str) -> Path:

@@ -149,6 +149,25 @@ def test_an_empty_repository_is_named(
         pass
 
 
+def test_the_commit_is_told_whatever_its_message_is(
+    settings: SourceSettings, app: Repository
+) -> None:
+    def told() -> str:
+        lines: list[str] = []
+        with open_source(
+            app.url, settings=settings, cancel=Cancellation(), notice=lines.append
+        ) as source:
+            assert lines[-1].startswith(f"Commit {source.commit[:12]}")
+        return lines[-1][len("Commit 123456789abc") :]
+
+    assert told() == ": two"
+    app.commit({"file": "three"}, "\x1b[31mGr\u00fc\u00dfe\u202e " + "x" * 300)
+    assert told() == ": [31mGr\u00fc\u00dfe " + "x" * 69 + "\u2026"
+    app.git("-c", "i18n.commitEncoding=nowhere", "commit", "--allow-empty", "-m", "\u00fc")
+    app.publish()
+    assert told() in ("", ": \ufffd\ufffd", ": \u00fc")
+
+
 def test_a_name_of_two_things_is_not_guessed(opened: Opener, app: Repository) -> None:
     app.git("tag", "main", "v1")
     app.publish()
