@@ -11,7 +11,13 @@ from typing import Any
 
 from runners.model.errors import RunnerError
 from tasks_service.api.models.base import rfc3339
-from tasks_service.api.models.inputs import BuildInput, NamedValue, RunInput, TaskInput
+from tasks_service.api.models.inputs import (
+    BuildInput,
+    NamedValue,
+    RunInput,
+    TaskInput,
+    TimerFields,
+)
 from tasks_service.model.run import (
     NO_SOURCE,
     BuildRequest,
@@ -21,6 +27,7 @@ from tasks_service.model.run import (
     RunSecrets,
 )
 from tasks_service.model.task import ENABLED, Task, TaskDefinition
+from tasks_service.model.timer import RUN_ONCE, Timer
 from tasks_service.runs.fields import FieldError, pointer
 from tasks_service.sources.location import parse_location
 
@@ -173,8 +180,34 @@ def definition_of(
         max_concurrent=body.max_concurrent or 0,
         supersede=bool(body.supersede),
         labels=tuple(sorted((body.labels or {}).items())),
+        timers=tuple(timer_of(timer.name, timer) for timer in body.timers or ()),
     )
     return definition, secrets, errors
+
+
+def timer_of(name: str, body: TimerFields) -> Timer:
+    """Return the timer a body describes."""
+    return Timer(
+        name=name,
+        schedule=" ".join(body.schedule.split()),
+        enabled=body.enabled is not False,
+        jitter_s=body.jitter or 0,
+        misfire=body.misfire or RUN_ONCE,
+        windows=tuple(body.windows or ()),
+    )
+
+
+def timer_json(timer: Timer) -> dict[str, Any]:
+    """Return a timer as it was written, defaults left out but for ``enabled``."""
+    found: dict[str, Any] = {
+        "name": timer.name,
+        "schedule": timer.schedule,
+        "enabled": timer.enabled,
+        "jitter": timer.jitter_s,
+        "misfire": "" if timer.misfire == RUN_ONCE else timer.misfire,
+        "windows": list(timer.windows),
+    }
+    return {key: value for key, value in found.items() if value or key == "enabled"}
 
 
 def request_json(
@@ -272,6 +305,7 @@ def task_json(task: Task, names: tuple[str, ...]) -> dict[str, Any]:
         "maxConcurrent": definition.max_concurrent,
         "supersede": definition.supersede,
         "labels": dict(definition.labels),
+        "timers": [timer_json(timer) for timer in definition.timers],
         "credentials": [
             {"registry": registry, "username": username}
             for registry, username in task.secret_names.registries

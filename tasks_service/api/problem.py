@@ -27,6 +27,7 @@ RETRY_S = 5
 STATUSES: Mapping[str, int] = {
     "invalid_input": 422,
     "invalid_task_file": 422,
+    "invalid_schedule": 422,
     "idempotency_mismatch": 422,
     "digest_mismatch": 422,
     "too_large": 413,

@@ -31,6 +31,7 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "apply": (f"{_REMOTE}.apply:apply", "Make stored tasks as files say."),
         "export": (f"{_REMOTE}.apply:export", "Print stored tasks as such files."),
         "credential": (f"{_REMOTE}.credential", "Give a task logins of registries."),
+        "timer": (f"{_REMOTE}.timer", "Start a task by the clock."),
         "task": (f"{_REMOTE}.aliases", "The same under the names of `az acr task`."),
     },
     "Runs": {

@@ -209,6 +209,38 @@ class ServiceClient:
         path = f"{API}/tasks/{_quoted(task)}/credentials/{_quoted(registry)}"
         self._http.request("DELETE", path, repeat=False)
 
+    # --- timers ---
+
+    def timers(self, task: str) -> Iterator[JSON]:
+        """Yield the timers of a task."""
+        return self._items(f"/tasks/{_quoted(task)}/timers", {}, limit=1000)
+
+    def timer(self, task: str, name: str) -> JSON:
+        """Return one timer."""
+        return self._get(f"/tasks/{_quoted(task)}/timers/{_quoted(name)}", "a timer")
+
+    def put_timer(self, task: str, name: str, body: JSON, *, new: bool = False) -> JSON:
+        """Create or replace a timer; ``new`` refuses one that is there."""
+        answer = self._http.request(
+            "PUT",
+            f"{API}/tasks/{_quoted(task)}/timers/{_quoted(name)}",
+            body=dict(body),
+            headers={"If-None-Match": "*"} if new else {},
+            repeat=not new,
+        )
+        return read_object(answer.body, "a timer")
+
+    def delete_timer(self, task: str, name: str) -> None:
+        """Remove a timer."""
+        path = f"{API}/tasks/{_quoted(task)}/timers/{_quoted(name)}"
+        self._http.request("DELETE", path, repeat=False)
+
+    def next_times(self, task: str, name: str, count: int) -> JSON:
+        """Return when a timer fires next."""
+        path = f"{API}/tasks/{_quoted(task)}/timers/{_quoted(name)}/next"
+        answer = self._http.request("GET", path, query={"count": str(count)})
+        return read_object(answer.body, "fire times")
+
     # --- access and machines ---
 
     def create_token(self, body: JSON) -> JSON:

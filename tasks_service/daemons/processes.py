@@ -23,7 +23,9 @@ from tasks_service.daemons.leftovers import expire_dead_workers
 from tasks_service.daemons.lifetime import Lifetime
 from tasks_service.daemons.parts import Parts, log_to_stderr, only_one, open_parts, prepare_state
 from tasks_service.queue import Queue, open_queue
-from tasks_service.scheduler import Duties, Scheduler
+from tasks_service.runs.announcer import Announcer
+from tasks_service.runs.lifecycle import RunLife
+from tasks_service.scheduler import Duties, Scheduler, TimerDuty
 from tasks_service.worker import Worker
 
 MAX_SILENT_S = 60.0
@@ -147,7 +149,10 @@ def _serve_api(parts: Parts, queue: Queue, stack: ExitStack) -> HTTPServer:
 
 def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     duties = Duties(parts.store, parts.logs, parts.uploads, queue, parts.settings)
-    scheduler = Scheduler(duties.groups())
+    announcer = Announcer(parts.store, queue)
+    timers = TimerDuty(parts.store, RunLife(parts.store, announcer, parts.settings), announcer)
+    scheduler = Scheduler((*duties.groups(), timers.group()))
+    stack.callback(announcer.close)
     scheduler.start()
     stack.callback(scheduler.stop)
     return scheduler

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tasks_service.model.run import RunRequest, RunSecrets
+from tasks_service.model.timer import Timer
 
 ENABLED = "Enabled"
 DISABLED = "Disabled"
@@ -20,6 +21,7 @@ class TaskDefinition:
         max_concurrent: Runs of it under way at once; 0 is any number.
         supersede: A new run cancels the queued ones for the same source ref.
         labels: ``key`` → ``value``, for people and lists.
+        timers: When it starts by itself; names and schedules are unique.
     """
 
     name: str
@@ -28,6 +30,7 @@ class TaskDefinition:
     max_concurrent: int = 0
     supersede: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    timers: tuple[Timer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ class RunLife:
         self._announcer = announcer
         self._settings = settings
         self.rules = Rules.of(settings)
+        self.max_queued = settings.max_queued
+        """How many runs may wait; 0 is no limit."""
 
     def accept(self, new: NewRun, *, once: Once | None = None) -> Run:
         """Check, store and announce a run.
@@ -81,10 +83,7 @@ class RunLife:
             Busy: Too many runs wait.
             Unavailable: The database does not answer; nothing was stored.
         """
-        new = self._completed(new)
-        raise_if_any(
-            (*request_errors(new.request, new.secrets, self.rules), *self._upload_errors(new))
-        )
+        new = self.checked(new)
         run_id = new_run_id()
         if once is not None:
             known, first_id = self._store.idempotency.reserve(
@@ -96,10 +95,22 @@ class RunLife:
                     hint="use a fresh key for each request, and the same only to repeat it",
                 )
             run_id = first_id
-        run = self._store.runs.accept(new, run_id=run_id, max_queued=self._settings.max_queued)
+        run = self._store.runs.accept(new, run_id=run_id, max_queued=self.max_queued)
         if not run.status.finished:
             self._announcer.announce(run.request.pool)
         return run
+
+    def checked(self, new: NewRun) -> NewRun:
+        """Return a run as it is stored: what it left to the service filled in.
+
+        Raises:
+            InvalidFields: It can't be run; every field at fault.
+        """
+        new = self._completed(new)
+        raise_if_any(
+            (*request_errors(new.request, new.secrets, self.rules), *self._upload_errors(new))
+        )
+        return new
 
     def accept_task(
         self,
@@ -117,22 +128,7 @@ class RunLife:
             TaskDisabled: It may not be run.
             InvalidFields, IdempotencyMismatch, Busy, Unavailable: See ``accept``.
         """
-        definition = task.definition
-        if definition.status == DISABLED:
-            raise TaskDisabled(
-                f"task '{task.name}' is disabled",
-                hint=f"enable it: `tasks update -n {task.name} --status Enabled`",
-            )
-        new = NewRun(
-            request=request,
-            secrets=secrets,
-            cause=cause,
-            task=task.name,
-            run_type=AUTO_RUN if request.build is None else AUTO_BUILD,
-            lane=lane,
-            task_limit=definition.max_concurrent,
-            supersede_key=f"{request.source or '-'}" if definition.supersede else "",
-        )
+        new = new_of_task(task, request, secrets, cause=cause, lane=lane)
         return self.accept(new, once=once)
 
     def rerun(self, run: Run, *, actor: str, once: Once | None = None) -> Run:
@@ -190,6 +186,32 @@ class RunLife:
                 hint="start it anew, and give them again",
             )
         return chosen_secrets(stored, run.request.secret_names)
+
+
+def new_of_task(
+    task: Task, request: RunRequest, secrets: RunSecrets, *, cause: Cause, lane: str
+) -> NewRun:
+    """Return the run of a stored task, not yet checked.
+
+    Raises:
+        TaskDisabled: It may not be run.
+    """
+    definition = task.definition
+    if definition.status == DISABLED:
+        raise TaskDisabled(
+            f"task '{task.name}' is disabled",
+            hint=f"enable it: `tasks update -n {task.name} --status Enabled`",
+        )
+    return NewRun(
+        request=request,
+        secrets=secrets,
+        cause=cause,
+        task=task.name,
+        run_type=AUTO_RUN if request.build is None else AUTO_BUILD,
+        lane=lane,
+        task_limit=definition.max_concurrent,
+        supersede_key=f"{request.source or '-'}" if definition.supersede else "",
+    )
 
 
 def chosen_secrets(secrets: RunSecrets, names: tuple[str, ...]) -> RunSecrets:

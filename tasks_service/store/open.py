@@ -18,6 +18,7 @@ from tasks_service.store.recovery import RecoveryStore
 from tasks_service.store.rewrap import rewrap_all
 from tasks_service.store.runs import RunStore
 from tasks_service.store.tasks import TaskStore
+from tasks_service.store.timers import TimerStore
 
 
 class Store:
@@ -38,6 +39,7 @@ class Store:
         self.recovery = RecoveryStore(database)
         self.logs = LogStore(database)
         self.tasks = TaskStore(database, envelope)
+        self.timers = TimerStore(database, envelope)
         self.tokens = TokenStore(database)
         self.audit = AuditStore(database)
         self.workers = WorkerStore(database)

@@ -10,8 +10,20 @@ import base64
 import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from runners.model.errors import InvalidInput
 from runners.model.status import RunStatus
@@ -66,36 +78,9 @@ class RunStore:
         def work(connection: Connection) -> Run:
             if (known := _find(connection, run_id)) is not None:
                 return known
-            if max_queued:
-                waiting = connection.execute(
-                    select(func.count()).select_from(runs).where(runs.c.status == RunStatus.QUEUED)
-                ).scalar_one()
-                if waiting >= max_queued:
-                    raise Busy(f"{waiting} runs wait already, no more are taken for now")
-            if new.supersede_key:
-                _supersede(connection, new, run_id)
-            time = moment(connection)
-            row = connection.execute(
-                insert(runs)
-                .values(
-                    id=run_id,
-                    status=RunStatus.QUEUED,
-                    run_type=new.run_type,
-                    task=new.task,
-                    pool=new.request.pool,
-                    lane=LANES.index(new.lane),
-                    created=time,
-                    queued=time,
-                    updated=time,
-                    task_limit=new.task_limit,
-                    supersede_key=new.supersede_key,
-                    cause_kind=new.cause.kind,
-                    cause=dump_cause(new.cause),
-                    request=dump_request(new.request),
-                    secrets=sealed,
-                )
-                .returning(runs)
-            ).one()
+            if max_queued and (waiting := count_queued(connection)) >= max_queued:
+                raise Busy(f"{waiting} runs wait already, no more are taken for now")
+            row = insert_run(connection, new, run_id, sealed)
             return run_of(row)
 
         return self._db.write(work)
@@ -224,6 +209,44 @@ class RunStore:
             return QueuePlace(before + 1, _expected_wait(connection, row.pool, before))
 
         return self._db.read(work)
+
+
+def count_queued(connection: Connection) -> int:
+    """Return how many runs wait."""
+    return connection.execute(
+        select(func.count()).select_from(runs).where(runs.c.status == RunStatus.QUEUED)
+    ).scalar_one()
+
+
+def insert_run(connection: Connection, new: NewRun, run_id: str, sealed: str | None) -> Row[Any]:
+    """Store a run as Queued, cancel those it supersedes, and return its row.
+
+    ``sealed`` are its secrets as ``seal_secrets`` wrote them.
+    """
+    if new.supersede_key:
+        _supersede(connection, new, run_id)
+    time = moment(connection)
+    return connection.execute(
+        insert(runs)
+        .values(
+            id=run_id,
+            status=RunStatus.QUEUED,
+            run_type=new.run_type,
+            task=new.task,
+            pool=new.request.pool,
+            lane=LANES.index(new.lane),
+            created=time,
+            queued=time,
+            updated=time,
+            task_limit=new.task_limit,
+            supersede_key=new.supersede_key,
+            cause_kind=new.cause.kind,
+            cause=dump_cause(new.cause),
+            request=dump_request(new.request),
+            secrets=sealed,
+        )
+        .returning(runs)
+    ).one()
 
 
 def cancel_queued(

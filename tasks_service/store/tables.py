@@ -209,3 +209,37 @@ idempotency = Table(
     _text("run_id"),
     Column("created", Float(53), nullable=False),
 )
+
+timers = Table(
+    "timers",
+    metadata,
+    Column("task", Text, ForeignKey("tasks.name", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    # What its author wrote; another text is another timer, planned anew.
+    Column("definition", Text, nullable=False),
+    # Fire times count from here: nothing before it was missed.
+    Column("since", Float(53), nullable=False),
+    # The next fire time and the moment to act on it; without a due time it is
+    # not planned yet, and looked at at once.
+    Column("due", Float(53)),
+    Column("at", Float(53), nullable=False),
+    Column("planned", Float(53), nullable=False),
+    Column("last_due", Float(53)),
+    _text("last_run"),
+    _text("problem"),
+)
+Index("ix_timers_at", timers.c.at)
+Index("ix_timers_planned", timers.c.planned)
+
+timer_fires = Table(
+    "timer_fires",
+    metadata,
+    # No two runs for one fire time, whoever tries (F19).
+    Column("task", Text, primary_key=True),
+    Column("timer", Text, primary_key=True),
+    Column("due", Float(53), primary_key=True),
+    Column("fired", Float(53), nullable=False),
+    _text("run_id"),
+    _text("problem"),
+)
+Index("ix_timer_fires_fired", timer_fires.c.fired)

@@ -15,6 +15,7 @@ from tasks_service.store.database import Database, now
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.rows import open_secrets, seal_secrets, task_place
 from tasks_service.store.tables import tasks
+from tasks_service.store.timer_rows import sync_timers
 
 _DEFINITION = TypeAdapter(TaskDefinition)
 _NAMES = TypeAdapter(TaskSecretNames)
@@ -41,7 +42,8 @@ class TaskStore:
                 .values(name=definition.name, created=now(), updated=now(), version=1, **values)
                 .returning(tasks)
             ).one()
-            return _task(row)
+            sync_timers(connection, definition)
+            return task_of(row)
 
         try:
             return self._db.write(work)
@@ -73,7 +75,8 @@ class TaskStore:
                 change.values(version=tasks.c.version + 1, updated=now(), **values).returning(tasks)
             ).one_or_none()
             if row is not None:
-                return _task(row)
+                sync_timers(connection, definition)
+                return task_of(row)
             if _row(connection, definition.name) is None:
                 raise _missing(definition.name)
             raise _changed(definition.name)
@@ -83,7 +86,7 @@ class TaskStore:
     def get(self, name: str) -> Task | None:
         """Return a task, or None."""
         row = self._db.read(lambda connection: _row(connection, name))
-        return None if row is None else _task(row)
+        return None if row is None else task_of(row)
 
     def find(self, name: str) -> Task:
         """Return a task that must be there.
@@ -108,7 +111,7 @@ class TaskStore:
 
         def work(connection: Connection) -> tuple[Task, ...]:
             query = select(tasks).where(tasks.c.name > after).order_by(tasks.c.name).limit(limit)
-            return tuple(_task(row) for row in connection.execute(query))
+            return tuple(task_of(row) for row in connection.execute(query))
 
         return self._db.read(work)
 
@@ -142,7 +145,8 @@ def _row(connection: Connection, name: str) -> Row[Any] | None:
     return connection.execute(select(tasks).where(tasks.c.name == name)).one_or_none()
 
 
-def _task(row: Row[Any]) -> Task:
+def task_of(row: Row[Any]) -> Task:
+    """Return the task of a row of ``tasks``."""
     return Task(
         _DEFINITION.validate_json(row.definition),
         row.version,

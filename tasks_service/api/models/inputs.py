@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tasks_service.api.models.base import MAX_STRING, Text, Wire
+from tasks_service.model.timer import MAX_JITTER_S, MAX_TIMERS
+from tasks_service.triggers.windows import MAX_WINDOWS
 
 Short = Annotated[Text, Field(max_length=2048)]
 Long = Annotated[Text, Field(max_length=MAX_STRING)]
@@ -93,6 +95,26 @@ class RunInput(Wire):
     git_token: Short | None = None
 
 
+class TimerFields(Wire):
+    """When a task starts by itself.
+
+    ``schedule`` has five fields, read as NCrontab does, in UTC; or is standard
+    cron behind ``CRON_TZ=Zone``. ``jitter`` are seconds.
+    """
+
+    schedule: Short
+    enabled: bool | None = None
+    jitter: Annotated[int, Field(ge=0, le=MAX_JITTER_S)] | None = None
+    misfire: Literal["run-once", "skip"] | None = None
+    windows: Annotated[list[Short], Field(max_length=MAX_WINDOWS)] | None = None
+
+
+class TimerInput(TimerFields):
+    """A timer with its name."""
+
+    name: Short
+
+
 class TaskFields(RunInput):
     """What a stored task has besides what it runs."""
 
@@ -100,6 +122,7 @@ class TaskFields(RunInput):
     max_concurrent: Annotated[int, Field(ge=0, le=100_000)] | None = None
     supersede: bool | None = None
     labels: dict[Short, Short] | None = None
+    timers: Annotated[list[TimerInput], Field(max_length=MAX_TIMERS)] | None = None
 
 
 _READ_ONLY = ("version", "createTime", "updateTime", "created", "updated", "hasGitToken")

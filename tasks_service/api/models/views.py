@@ -150,6 +150,49 @@ def _pushed(run: Run) -> list[dict[str, Any]]:
     return [{"reference": reference, "digest": digest} for reference, digest in pairs]
 
 
+class TimerView(View):
+    """A timer: as it was written, in words, and where it stands.
+
+    ``next`` is when it fires next, jitter and windows counted in; ``lastDue``
+    the fire time it acted on last, ``problem`` why that started no run.
+    """
+
+    name: str
+    schedule: str
+    enabled: bool
+    jitter: int
+    misfire: str
+    windows: list[str]
+    zone: str
+    words: str
+    next: str | None
+    last_due: str | None
+    last_run: str
+    problem: str
+
+
+class TimerPageView(Page):
+    """Timers of a task."""
+
+    items: list[TimerView]
+
+
+class FireTimeView(View):
+    """One fire time: what the schedule says, and when it is acted on."""
+
+    due: str
+    at: str
+
+
+class FireTimesView(View):
+    """The next fire times of a timer."""
+
+    schedule: str
+    zone: str
+    words: str
+    items: list[FireTimeView]
+
+
 class TokenView(View):
     """A token, without its secret."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tasks_service.api.routes import access, logs, machines, runs, server, tasks, uploads
+from tasks_service.api.routes import access, logs, machines, runs, server, tasks, timers, uploads
 
 ROUTERS: tuple[APIRouter, ...] = (
     server.router,
     runs.router,
     logs.router,
     tasks.router,
+    timers.router,
     uploads.router,
     access.router,
     machines.router,

@@ -37,6 +37,7 @@ from tasks_service.model.task import Task, TaskDefinition
 from tasks_service.runs import words
 from tasks_service.runs.checks import request_errors
 from tasks_service.runs.fields import FieldError, InvalidFields, raise_if_any
+from tasks_service.runs.timer_checks import timer_errors
 
 router = APIRouter(prefix="/api/v1", tags=["tasks"])
 IfMatch = Annotated[str, Header(max_length=200, description="Change only this version (ETag).")]
@@ -81,6 +82,7 @@ def _checked(
     definition, secrets, found = definition_of(name, body, kept, before=before)
     errors += found
     errors += request_errors(definition.request, secrets, parts.life.rules, stored=True)
+    errors += timer_errors(definition.timers)
     raise_if_any(errors)
     return definition, secrets
 

@@ -26,6 +26,7 @@ command = LazyGroup(
             "delete": (f"{_TASKS}:delete", "Delete stored tasks."),
             "run": ("tasks_service.cli.remote.task_run", "Run a stored task."),
             "credential": ("tasks_service.cli.remote.credential", "Logins of a task."),
+            "timer": ("tasks_service.cli.remote.timer", "Timers of a task."),
         },
         "Runs": {
             "list-runs": (f"{_RUNS}:list_runs", "List runs (`tasks runs list`)."),
@@ -35,19 +36,10 @@ command = LazyGroup(
             "logs": ("tasks_service.cli.remote.logs", "Print the log of a run (`tasks logs`)."),
         },
         "Not there yet": {
-            "timer": (f"{_HERE}:timer", "Timer triggers."),
             "identity": (f"{_HERE}:identity", "Identities of Azure."),
         },
     },
 )
-
-
-@click.command("timer", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1)
-def timer(words: tuple[str, ...]) -> NoReturn:
-    """Refuse: there are no triggers yet."""
-    del words
-    raise click.UsageError("timers are not there yet: a task runs when you say `tasks run -n NAME`")
 
 
 @click.command("identity", context_settings={"ignore_unknown_options": True})

@@ -33,7 +33,6 @@ LATER = (
     Later(("--base-image-trigger-type",), _TRIGGERS),
     Later(("--base-image-trigger-name",), _TRIGGERS),
     Later(("--source-trigger-name",), _TRIGGERS),
-    Later(("--schedule",), _TRIGGERS, several=True),
     Later(("--update-trigger-endpoint",), _TRIGGERS),
     Later(("--update-trigger-payload-type",), _TRIGGERS),
     Later(("--update-trigger-token",), _TRIGGERS),

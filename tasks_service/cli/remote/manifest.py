@@ -201,12 +201,20 @@ def _entries(value: object) -> object:
     """Return a list of named values as a mapping, so that order means nothing."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         return value
+    if any("schedule" in entry for entry in value):
+        return {str(entry.get("name")): _timer(entry) for entry in value}
     return {
         str(entry.get("name", entry.get("id"))): (
             True if entry.get("secret") or "id" in entry else entry.get("value")
         )
         for entry in value
     }
+
+
+def _timer(entry: JSON) -> dict[str, Any]:
+    usual = {"enabled": True, "misfire": "run-once", "jitter": 0}
+    found = {key: value for key, value in entry.items() if value not in (None, [], usual.get(key))}
+    return found | {"schedule": str(entry.get("schedule")).split()}
 
 
 def exported(task: JSON) -> dict[str, Any]:

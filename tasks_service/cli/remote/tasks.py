@@ -28,21 +28,28 @@ _TRIES = 3
 @click.command("create", epilog=EPILOG)
 @task_name
 @definition_options
+@click.option("--schedule", "schedules", metavar="[NAME:]CRON", multiple=True,
+              help="Start it by the clock: five fields in UTC, or CRON_TZ=Zone and five."
+                   " Repeatable.")  # fmt: skip
 @click.option("--replace/--no-replace", default=True, show_default=True,
               help="Whether a task of that name may be there already.")  # fmt: skip
 @show_options
 @later_options
-def create(name: str, replace: bool, **parameters: Any) -> None:
+def create(name: str, replace: bool, schedules: tuple[str, ...], **parameters: Any) -> None:
     """Store a task, or replace the one of that name.
 
     \b
     tasks create -n app -c https://host/app.git#main -f acb.yaml
     tasks create -n web -c https://host/web.git -t web:{{.Run.ID}} -f Dockerfile
-    tasks create -n purge -c /dev/null --cmd 'acr purge --ago 30d'
+    tasks create -n purge -c /dev/null --cmd 'acr purge --ago 30d' --schedule '0 4 * * *'
     """
     body = definition_of(parameters)
     if "source" not in body:
         raise click.UsageError("Missing option '-c' / '--context': where the sources are")
+    if schedules:
+        from tasks_service.cli.remote.timer import named_schedules
+
+        body["timers"] = named_schedules(schedules)
     body = {key: value for key, value in body.items() if value is not None}
     with connect(parameters) as client:
         task = client.put_task(name, body | {"name": name}, new=not replace)
@@ -150,6 +157,7 @@ def list_tasks(labels: tuple[str, ...], **parameters: Any) -> None:
         Column("STATUS", key("status")),
         Column("SOURCE", key("source")),
         Column("DOES", _does),
+        Column("TRIGGERS", lambda task: "TIMER" if task.get("timers") else ""),
         Column("LABELS", key("labels")),
     ]
     with connect(parameters) as client:
@@ -226,6 +234,14 @@ def print_task(task: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     print_object(task, _facts(), Form.of(parameters))
 
 
+def _timers(task: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{timer.get('name')}: {timer.get('schedule')}"
+        + ("" if timer.get("enabled", True) else " (disabled)")
+        for timer in task.get("timers") or ()
+    )
+
+
 def _facts() -> list[Column]:
     from tasks_service.cli.remote.printing import Column, key
 
@@ -260,6 +276,7 @@ def _facts() -> list[Column]:
         Column("Timeout", lambda task: f"{task['timeout']} s" if task.get("timeout") else ""),
         Column("At once", lambda task: task.get("maxConcurrent") or ""),
         Column("Supersede", lambda task: "yes" if task.get("supersede") else ""),
+        Column("Timers", _timers),
         Column("Labels", key("labels")),
         Column("Changed", key("updateTime")),
     ]

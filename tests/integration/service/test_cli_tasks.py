@@ -69,10 +69,47 @@ def test_the_names_of_az_do_the_same(cli: CommandLine) -> None:
         "--commit-trigger-enabled", "false", "--base-image-trigger-enabled", "false")  # fmt: skip
     assert "az" in cli("task", "list", "-o", "name").out.split()
     assert cli.json("task", "show", "-n", "az")["file"] == "t.yaml"
-    said = cli("task", "create", "-n", "az2", "-c", GIT, "--schedule", "0 0 * * *", code=2)
+    said = cli("task", "create", "-n", "az2", "-c", GIT, "--commit-trigger-enabled", code=2)
     assert "triggers are not there yet" in said.err
     cli("show", "az2", code=3)
     cli("task", "delete", "-n", "az", "--yes")
+
+
+def test_timers_are_added_changed_listed_and_removed(cli: CommandLine, tmp_path: Path) -> None:
+    cli("create", "-n", "timed", "-c", GIT, "--schedule", "0 3 * * *",
+        "--schedule", "weekly:CRON_TZ=Europe/Berlin 0 4 * * Sun")  # fmt: skip
+    listed = cli.json("timer", "list", "-n", "timed")
+    assert [timer["name"] for timer in listed] == ["t1", "weekly"]
+    assert listed[0]["words"] == "at 03:00 UTC"
+    assert "nightly" not in cli("timer", "list", "-n", "timed").out
+    cli("task", "timer", "add", "-n", "timed", "--timer-name", "nightly", "--schedule",
+        "30 2 * * Mon-Fri", "--enabled", "true", "--window", "22:00-04:00")  # fmt: skip
+    said = cli("timer", "add", "-n", "timed", "--timer-name", "nightly", "--schedule",
+               "0 5 * * *", code=2)  # fmt: skip
+    assert "already" in said.err
+    cli("timer", "update", "-n", "timed", "--timer-name", "nightly", "--enabled", "false")
+    changed = cli.json("timer", "list", "-n", "timed")[2]
+    assert (changed["enabled"], changed["windows"]) == (False, ["22:00-04:00"])
+    times = cli.json("timer", "next", "-n", "timed", "--timer-name", "nightly")
+    assert len(times) == 10
+    assert all(time["at"].endswith("T02:30:00.000Z") for time in times)
+    file = tmp_path / "timed.yaml"
+    file.write_text(cli("export", "timed").out)
+    assert "unchanged" in cli("apply", "-f", str(file)).out
+    file.write_text(file.read_text().replace("30 2 * * Mon-Fri", "31 2 * * Mon-Fri"))
+    assert "updated" in cli("apply", "-f", str(file)).out
+    cli("timer", "remove", "-n", "timed", "--timer-name", "nightly")
+    said = cli("timer", "remove", "-n", "timed", "--timer-name", "nightly", code=3)
+    assert "does not exist for the task 'timed'" in said.err
+
+
+def test_schedules_that_never_fire_are_refused_with_their_place(cli: CommandLine) -> None:
+    said = cli("create", "-n", "never", "-c", GIT, "--schedule", "0 2 30 2 *",
+               "--schedule", "0 0 * * 7", code=2)  # fmt: skip
+    assert "timers/0/schedule" in said.err or "timers.0.schedule" in said.err
+    assert "never fires" in said.err
+    assert "Sunday is 0" in said.err
+    cli("show", "never", code=3)
 
 
 def test_export_and_apply_change_nothing(cli: CommandLine, tmp_path: Path) -> None:

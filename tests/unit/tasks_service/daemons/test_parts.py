@@ -68,7 +68,7 @@ def test_an_older_schema_is_upgraded_only_where_asked(
     settings = Settings(state_dir=tmp_path)
     open_parts(settings, migrate=False).close()
     monkeypatch.setattr("tasks_service.daemons.parts.head", lambda: "9999")
-    with pytest.raises(SchemaBehind, match="schema is at 0001"):
+    with pytest.raises(SchemaBehind, match=r"schema is at \d{4}"):
         open_parts(settings, migrate=False)
 
 

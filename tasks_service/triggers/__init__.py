@@ -1,0 +1,4 @@
+"""Trigger kinds: what an event or the time of day means for a task.
+
+Pure: no store, no clock.
+"""
