@@ -17,6 +17,7 @@ import httpx2
 
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Denied, InvalidInput, SystemFault, Unavailable
+from tasks_service.egress.transport import egress_client
 from tasks_service.sources.child import run_child
 from tasks_service.sources.confine import Answer
 from tasks_service.sources.errors import SourceNotFound
@@ -82,7 +83,9 @@ def _attempt(
     host = location.host
     try:
         with (
-            httpx2.Client(timeout=timeout, follow_redirects=False) as client,
+            egress_client(
+                settings.egress, what="source", timeout=timeout, follow_redirects=False
+            ) as client,
             _response(client, location, settings) as response,
             _woken_by(cancel, response),
             archive.open("wb") as file,

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Denied, InvalidInput, RunnerError, SystemFault, Unavailable
+from tasks_service.egress.addresses import parse_address
+from tasks_service.egress.policy import PORTS
 from tasks_service.sources.beneath import read_regular
 from tasks_service.sources.child import run_child
 from tasks_service.sources.confine import Answer
@@ -39,6 +41,7 @@ def fetch_git(
         Denied: The server wants a login, or refuses the one it got.
         InvalidInput: The name is ambiguous, or the repository too large.
         Unavailable: The server can't be reached, is too slow or broken.
+        Denied: The rules of ``settings.egress`` forbid its address.
     """
     _require("git", "Git sources need git")
     ssh = location.scheme == "ssh"
@@ -57,6 +60,14 @@ def fetch_git(
             "password": credential.password,
         },
     }  # fmt: skip
+    if settings.egress is not None:
+        # Git connects to what was judged here, whatever the name means by then (N3).
+        target = settings.egress.check(location.url, what="source")
+        request["resolve"] = "" if parse_address(target.host) else target.curl_resolve
+        request["address"] = target.addresses[0]
+        request["host_alias"] = (
+            target.host if target.port == PORTS["ssh"] else (f"[{target.host}]:{target.port}")
+        )
     if ssh:
         request |= _ssh_files(settings)
         settings = _with_agent(settings)

@@ -88,6 +88,11 @@ class Git:
             "gc.auto": "0",
             "maintenance.auto": "false",
             "credential.helper": "",
+            **(
+                {"http.curloptResolve": resolve}
+                if (resolve := self._request.get("resolve"))
+                else {}
+            ),
         }
 
     def _ssh(self) -> str:
@@ -97,6 +102,12 @@ class Git:
             "-oGlobalKnownHostsFile=/etc/ssh/ssh_known_hosts",
             f"-oUserKnownHostsFile={self._home}/known_hosts",
         ]  # fmt: skip
+        if self._request.get("address"):
+            # The address that was judged, with the key of the name it was judged for.
+            words += [
+                f"-oHostName={self._request['address']}",
+                f"-oHostKeyAlias={self._request['host_alias']}",
+            ]
         if self._request.get("ssh_key"):
             words.append(f"-oIdentityFile={self._home}/key")
         return " ".join(words)

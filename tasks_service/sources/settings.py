@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runners.model.errors import InvalidInput
+from tasks_service.egress.policy import EgressPolicy
 from tasks_service.sources.location import Credential
 
 _PASSED_ON = (
@@ -46,6 +47,8 @@ class SourceSettings:
             unpack to less than 256 MiB are not asked.
         folder: Where the sources of this user live while runs need them.
         environment: Proxy and certificate settings passed to Git.
+        egress: Rules for where sources may come from; None on the user's own
+            machine, where nothing is refused.
     """
 
     allow_http: bool = False
@@ -60,6 +63,7 @@ class SourceSettings:
     max_ratio: int = 250
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    egress: EgressPolicy | None = None
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> SourceSettings:

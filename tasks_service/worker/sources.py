@@ -20,6 +20,7 @@ from tasks_service.config import Settings
 from tasks_service.errors import NotFound
 from tasks_service.execution.job import Job, Say
 from tasks_service.model.run import UPLOAD
+from tasks_service.runs.checks import Rules
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.location import (
     Credential,
@@ -43,9 +44,14 @@ class ServiceSources:
     ) -> None:
         self._settings = settings
         self._uploads = uploads
+        base = SourceSettings.from_environment(environ)
         self._base = dataclasses.replace(
-            SourceSettings.from_environment(environ),
-            allow_http=settings.allow_http_sources,
+            base,
+            # Whether HTTP is taken, and from whom, the policy says.
+            allow_http=True,
+            egress=Rules.of(settings).policy,
+            # A proxy would resolve names by itself.
+            environment={k: v for k, v in base.environment.items() if "proxy" not in k.lower()},
             login=None,
             ssh_key=None,
             known_hosts=None,

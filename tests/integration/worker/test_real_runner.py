@@ -49,7 +49,7 @@ def service(tmp_path: Path, state_dir: Path, registry: str) -> Iterator[Inside]:
             backend="dind",
             runner_state_dir=str(state_dir),
             registry=registry,
-            allow_http_sources=True,
+            allow_hosts=("127.0.0.1",),
             lease=20.0,
             heartbeat=2.0,
         ) as found,
