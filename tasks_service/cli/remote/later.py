@@ -24,7 +24,7 @@ class Later:
     several: bool = False
 
 
-_TRIGGERS = "triggers are not there yet: a task runs when you say `tasks run -n NAME`"
+_TRIGGERS = "these triggers are not there yet: a task runs by `tasks run -n NAME` and by its timers"
 _AZURE = "belongs to Azure: logins are given by `tasks credential add` and the server's settings"
 LATER = (
     Later(("--commit-trigger-enabled",), _TRIGGERS, ("false",)),

@@ -14,6 +14,7 @@ from tasks_service.cli.remote.connection import connect
 from tasks_service.cli.remote.flags import Moment, list_options, show_options
 from tasks_service.cli.remote.later import later_options
 from tasks_service.cli.remote.names import RunId, TaskName
+from tasks_service.cli.remote.several import for_each
 
 if TYPE_CHECKING:
     from tasks_service.client.answers import RunAnswer
@@ -181,10 +182,13 @@ def cancel(runs: tuple[str, ...], flagged: tuple[str, ...], **parameters: Any) -
     from tasks_service.cli.remote.printing import say
 
     with connect(parameters) as client:
-        for run_id in run_ids(runs, flagged):
+
+        def one(run_id: str) -> None:
             run = client.cancel_run(run_id)
             ended = run.status.finished
             say(f"run {run.id} {'is ' + str(run.status) if ended else 'is being canceled'}")
+
+        for_each(run_ids(runs, flagged), one)
 
 
 @click.command("archive", epilog=EPILOG)
@@ -196,8 +200,7 @@ def cancel(runs: tuple[str, ...], flagged: tuple[str, ...], **parameters: Any) -
 def archive(runs: tuple[str, ...], flagged: tuple[str, ...], undo: bool, **parameters: Any) -> None:
     """Keep runs and their logs beyond the usual time."""
     with connect(parameters) as client:
-        for run_id in run_ids(runs, flagged):
-            client.archive_run(run_id, not undo)
+        for_each(run_ids(runs, flagged), lambda run_id: client.archive_run(run_id, not undo))
 
 
 @click.command("update-run", epilog=EPILOG)

@@ -119,7 +119,8 @@ def found_file(root: Path, name: str, what: str) -> Path:
     for place in (root / name, Path(name)):
         if place.is_file():
             return place
-    raise SourceNotFound(f"{what} not found: there is no {str(root / name)!r} or {name!r}")
+    places = " or ".join(dict.fromkeys((repr(str(root / name)), repr(name))))
+    raise SourceNotFound(f"{what} not found: there is no {places}")
 
 
 def usual_file(root: Path) -> Path:

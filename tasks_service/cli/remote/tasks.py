@@ -18,6 +18,7 @@ from tasks_service.cli.remote.definition import definition_of, definition_option
 from tasks_service.cli.remote.flags import list_options, pairs, show_options
 from tasks_service.cli.remote.later import later_options
 from tasks_service.cli.remote.names import TaskName, task_name
+from tasks_service.cli.remote.several import for_each
 
 if TYPE_CHECKING:
     from tasks_service.cli.remote.printing import Column
@@ -209,8 +210,7 @@ def delete(names: tuple[str, ...], named: tuple[str, ...], yes: bool, **paramete
         raise click.UsageError("Missing argument 'NAMES...'")
     ask(f"Delete {', '.join(wanted)}?", yes)
     with connect(parameters) as client:
-        for name in wanted:
-            client.delete_task(name)
+        for_each(wanted, client.delete_task)
 
 
 def ask(question: str, yes: bool) -> None:

@@ -23,7 +23,8 @@ def command() -> None:
 
 
 @command.command("create", epilog=EPILOG)
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("-n", "--name", "named", metavar="NAME", hidden=True)
 @click.option("--role", type=click.Choice(["reader", "runner", "author", "admin"]),
               default="runner", show_default=True, help="What it may do.")  # fmt: skip
 @click.option("--task", "tasks", metavar="GLOB", multiple=True,
@@ -34,7 +35,8 @@ def command() -> None:
               show_default=True, help="How to print.")  # fmt: skip
 @server_option
 def create(
-    name: str,
+    name: str | None,
+    named: str | None,
     role: str,
     tasks: tuple[str, ...],
     expires: str | None,
@@ -52,7 +54,9 @@ def create(
     from tasks_service.cli.output import Writer
     from tasks_service.cli.remote.printing import Form, print_object, say
 
-    body: dict[str, Any] = {"name": name, "role": role}
+    if not (name or named):
+        raise click.UsageError("Missing argument 'NAME': what the token is for")
+    body: dict[str, Any] = {"name": name or named, "role": role}
     if tasks:
         body["tasks"] = list(tasks)
     if expires is not None:

@@ -352,3 +352,13 @@ def test_a_follower_goes_on_when_the_server_comes_back(service: Service, pool: s
     assert process.returncode == 0, err
     lines = [line for line in out.splitlines() if "after" in line or "before" in line]
     assert [line.rpartition("|")[2].strip() for line in lines] == [f"after {n}" for n in range(50)]
+
+
+def test_all_runs_that_are_not_there_are_named_and_the_others_canceled(
+    cli: CommandLine, pool: str
+) -> None:
+    there = cli(*QUICK, "--no-wait", "--pool", pool).out.strip()
+    said = cli("runs", "cancel", "nope1", there, "nope2", code=3)
+    assert "'nope1'" in said.err
+    assert "'nope2'" in said.err
+    assert cli.json("runs", "show", there)["status"] == "Canceled"
