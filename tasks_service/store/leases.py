@@ -17,6 +17,7 @@ from tasks_service.model.log import SYSTEM, LogChunk
 from tasks_service.model.run import Claim, Renewal, RunEnd
 from tasks_service.store.chunks import append, append_counted, append_end
 from tasks_service.store.database import Database, moment, now
+from tasks_service.store.edges import record_edges
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.rows import ACTIVE, dump, load_request, open_secrets, run_of, run_place
 from tasks_service.store.tables import run_images, runs
@@ -212,6 +213,12 @@ class LeaseStore:
                         for reference, digest in dict(end.images).items()
                     ],
                 )
+            if end.status is RunStatus.SUCCEEDED:
+                task = connection.execute(
+                    select(runs.c.task).where(runs.c.sequence == sequence)
+                ).scalar_one()
+                if task:
+                    record_edges(connection, task, run_id, end.record)
 
         self._db.write(work)
 

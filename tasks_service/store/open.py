@@ -10,6 +10,7 @@ from tasks_service.store.access import (
     UploadStore,
     WorkerStore,
 )
+from tasks_service.store.cascades import CascadeStore
 from tasks_service.store.chunks import LogStore
 from tasks_service.store.database import Database
 from tasks_service.store.envelope import Envelope
@@ -29,6 +30,7 @@ class Store:
         leases: Workers' side.
         recovery: The scheduler's side.
         logs: Logs not yet moved to the blob store.
+        cascades: Base images, what moved, and waves of rebuilds.
     """
 
     def __init__(self, database: Database, envelope: Envelope) -> None:
@@ -45,6 +47,7 @@ class Store:
         self.workers = WorkerStore(database)
         self.uploads = UploadStore(database)
         self.idempotency = IdempotencyStore(database)
+        self.cascades = CascadeStore(database)
 
     def rewrap(self) -> int:
         """Put every sealed secret under the newest key; return how many there are.

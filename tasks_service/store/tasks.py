@@ -12,6 +12,7 @@ from tasks_service.errors import Conflict, NotFound, VersionMismatch
 from tasks_service.model.run import RunSecrets
 from tasks_service.model.task import Task, TaskDefinition, TaskSecretNames
 from tasks_service.store.database import Database, now
+from tasks_service.store.edges import forget_task
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.rows import open_secrets, seal_secrets, task_place
 from tasks_service.store.tables import tasks
@@ -128,6 +129,7 @@ class TaskStore:
             if version is not None:
                 gone = gone.where(tasks.c.version == version)
             if connection.execute(gone.returning(tasks.c.name)).one_or_none() is not None:
+                forget_task(connection, name)
                 return
             raise _missing(name) if _row(connection, name) is None else _changed(name)
 
