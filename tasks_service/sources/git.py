@@ -13,12 +13,11 @@ from pathlib import Path
 
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Denied, InvalidInput, RunnerError, SystemFault, Unavailable
-from tasks_service.egress.addresses import parse_address
-from tasks_service.egress.policy import PORTS
 from tasks_service.sources.beneath import read_regular
 from tasks_service.sources.child import run_child
 from tasks_service.sources.confine import Answer
 from tasks_service.sources.errors import SourceNotFound
+from tasks_service.sources.git_pin import pin
 from tasks_service.sources.location import Credential, GitLocation
 from tasks_service.sources.refs import is_commit, is_short_commit
 from tasks_service.sources.settings import SourceSettings
@@ -60,14 +59,7 @@ def fetch_git(
             "password": credential.password,
         },
     }  # fmt: skip
-    if settings.egress is not None:
-        # Git connects to what was judged here, whatever the name means by then (N3).
-        target = settings.egress.check(location.url, what="source")
-        request["resolve"] = "" if parse_address(target.host) else target.curl_resolve
-        request["address"] = target.addresses[0]
-        request["host_alias"] = (
-            target.host if target.port == PORTS["ssh"] else (f"[{target.host}]:{target.port}")
-        )
+    request |= pin(location, settings.egress)
     if ssh:
         request |= _ssh_files(settings)
         settings = _with_agent(settings)

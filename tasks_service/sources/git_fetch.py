@@ -88,12 +88,16 @@ class Git:
             "gc.auto": "0",
             "maintenance.auto": "false",
             "credential.helper": "",
-            **(
-                {"http.curloptResolve": resolve}
-                if (resolve := self._request.get("resolve"))
-                else {}
-            ),
+            **self._pinned(),
         }
+
+    def _pinned(self) -> dict[str, str]:
+        # The addresses that were checked, so that a second answer of the
+        # resolver leads nowhere; a proxy would resolve by itself (N3).
+        resolve = self._request.get("resolve")
+        if resolve is None:
+            return {}
+        return {"http.proxy": "", **({"http.curloptResolve": resolve} if resolve else {})}
 
     def _ssh(self) -> str:
         words = [
@@ -102,12 +106,7 @@ class Git:
             "-oGlobalKnownHostsFile=/etc/ssh/ssh_known_hosts",
             f"-oUserKnownHostsFile={self._home}/known_hosts",
         ]  # fmt: skip
-        if self._request.get("address"):
-            # The address that was judged, with the key of the name it was judged for.
-            words += [
-                f"-oHostName={self._request['address']}",
-                f"-oHostKeyAlias={self._request['host_alias']}",
-            ]
+        words += [f"-o{word}" for word in self._request.get("ssh_options", ())]
         if self._request.get("ssh_key"):
             words.append(f"-oIdentityFile={self._home}/key")
         return " ".join(words)

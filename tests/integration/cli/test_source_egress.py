@@ -15,6 +15,8 @@ import pytest
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Denied, InvalidInput
 from tasks_service.egress.policy import EgressPolicy
+from tasks_service.sources.git_pin import pin
+from tasks_service.sources.location import GitLocation, parse_location
 from tasks_service.sources.open import open_source
 from tasks_service.sources.settings import SourceSettings
 
@@ -137,3 +139,22 @@ def test_a_redirect_is_judged_like_an_address(
     port = server.server_address[1]
     with pytest.raises((Denied, InvalidInput), match="not allowed"):
         first_file(f"http://{NAME}:{port}/a.tar.gz", settings(source_folder, f"{NAME}:{port}"))
+
+
+def test_ssh_is_tied_to_the_address_and_keeps_the_name_of_the_key() -> None:
+    policy = EgressPolicy(("git.invalid:2222",), resolver=lambda *_: ["10.7.7.7", "10.7.7.8"])
+    location = parse_location("ssh://git@git.invalid:2222/app.git")
+    assert isinstance(location, GitLocation)
+    assert pin(location, policy)["ssh_options"][:2] == [
+        "HostName=10.7.7.7",
+        "HostKeyAlias=[git.invalid]:2222",
+    ]
+
+
+def test_the_short_form_of_ssh_is_judged_too() -> None:
+    location = parse_location("git@git.invalid:team/app.git")
+    assert isinstance(location, GitLocation)
+    with pytest.raises(Denied, match="private address"):
+        pin(location, EgressPolicy(resolver=lambda *_: ["10.7.7.7"]))
+    found = pin(location, EgressPolicy(resolver=lambda *_: ["8.8.8.8"]))["ssh_options"]
+    assert found[:2] == ["HostName=8.8.8.8", "HostKeyAlias=git.invalid"]
