@@ -42,7 +42,7 @@ def run_child(
 
     Args:
         request: What to do; limits and user are added here.
-        folder: Empty, ours; becomes the process's.
+        folder: Empty but for what a mirror lent, ours; becomes the process's.
         settings: Bounds.
         cancel: Ends the process at once.
         shared_user: Become ``nobody`` instead of a user of its own; ssh needs
@@ -55,7 +55,7 @@ def run_child(
         RunnerError: The reason of ``cancel``.
     """
     for name in ("home", "git", "tree"):
-        (folder / name).mkdir(mode=0o755)
+        (folder / name).mkdir(mode=0o755, exist_ok=True)
     whole: dict[str, Any] = {
         **request,
         "parent": os.getpid(),

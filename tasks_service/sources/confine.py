@@ -53,7 +53,7 @@ def give_up_rights(request: Request) -> None:
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (bound, bound))
     if uid is not None:
-        for folder in (".", "home", "git", "tree"):
+        for folder in (".", "home", "git", "tree", *request.get("lent_folders", ())):
             os.chown(folder, uid, uid)
         os.setgroups([])
         os.setresgid(uid, uid, uid)

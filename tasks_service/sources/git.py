@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tasks_service.sources.confine import Answer
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.git_pin import pin
 from tasks_service.sources.location import Credential, GitLocation
+from tasks_service.sources.mirror import Lent
 from tasks_service.sources.refs import is_commit, is_short_commit
 from tasks_service.sources.settings import SourceSettings
 
@@ -33,7 +35,8 @@ def fetch_git(
 
     Returns:
         ``commit``, ``branch``, ``tag`` (either may be empty), ``submodules``, and
-        ``subject`` of the commit as its author wrote it.
+        ``subject`` of the commit as its author wrote it. With mirrors also
+        ``received`` and ``lent``, in bytes.
 
     Raises:
         SourceNotFound: No such repository, branch, tag or commit.
@@ -63,9 +66,42 @@ def fetch_git(
     if ssh:
         request |= _ssh_files(settings)
         settings = _with_agent(settings)
-    answer = run_child(request, folder=folder, settings=settings, cancel=cancel, shared_user=ssh)
+
+    def attempt(lent: Lent) -> Answer:
+        folders = ("git/objects", "git/objects/pack") if lent.names else ()
+        whole = {**request, "lent": lent.size, "lent_folders": folders}
+        return run_child(whole, folder=folder, settings=settings, cancel=cancel, shared_user=ssh)
+
+    answer = _with_mirror(attempt, location.url, credential, folder, settings)
     if not answer["ok"]:
         raise _translate(answer, location, settings, logged_in=credential is not None)
+    return answer
+
+
+def _with_mirror(
+    attempt: Callable[[Lent], Answer],
+    url: str,
+    credential: Credential | None,
+    folder: Path,
+    settings: SourceSettings,
+) -> Answer:
+    """Fetch with what a mirror has, or without if that does not do; keep what came."""
+    mirrors = settings.mirrors
+    if mirrors is None:
+        return attempt(Lent())
+    key = mirrors.key(url, *((credential.username, credential.password) if credential else ()))
+    lent = mirrors.lend(key, folder / "git")
+    answer = attempt(lent)
+    if lent.names and not answer["ok"] and answer["reason"] in ("git", "no_commit", "system"):
+        for name in ("home", "git", "tree"):
+            shutil.rmtree(folder / name)
+        lent = Lent()
+        answer = attempt(lent)
+        if answer["ok"]:
+            mirrors.drop(key)
+    if answer["ok"]:
+        answer["received"] = mirrors.keep(key, folder / "git", answer["commit"], lent)
+        answer["lent"] = lent.size
     return answer
 
 

@@ -68,6 +68,7 @@ class Git:
             "LC_ALL": "C",
         }
         self._command.update_environment(**self._environment)
+        self.lent = bool(request.get("lent"))
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -176,7 +177,7 @@ class Git:
             sizes = [entry.stat().st_size for entry in os.scandir(self._pack)]
         except OSError:
             return False
-        return sum(sizes) >= int(self._request["max_bytes"])
+        return sum(sizes) - int(self._request.get("lent", 0)) >= int(self._request["max_bytes"])
 
 
 def _collect(process: subprocess.Popen[bytes], too_large: Callable[[], bool]) -> tuple[bytes, str]:
@@ -220,13 +221,13 @@ def _find(git: Git, request: Request, ref: str) -> dict[str, str]:
     if not ref:
         if not refs:
             raise Refusal("empty")
-        _fetch(git, url, "HEAD", depth=True)
+        _fetch(git, url, "HEAD", depth=1)
         return {"branch": head.removeprefix("refs/heads/"), "tag": ""}
     found = [name for name in wanted if name in refs]
     if len(found) > 1:
         raise Refusal("ambiguous", names=found)
     if found:
-        _fetch(git, url, found[0], depth=True)
+        _fetch(git, url, found[0], depth=1)
         return {
             "branch": found[0].removeprefix("refs/heads/")
             if found[0].startswith("refs/heads/")
@@ -258,19 +259,20 @@ def _parse_listing(text: str) -> tuple[str, set[str]]:
     return head, refs
 
 
-def _fetch(git: Git, url: str, *refs: str, depth: bool) -> None:
+def _fetch(git: Git, url: str, *refs: str, depth: int | None) -> None:
     words = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"]
-    words += ["--depth=1"] if depth else []
+    # What a mirror lent is shallow, and stays so unless told otherwise.
+    words += [f"--depth={depth}"] if depth else ["--unshallow"] if git.lent else []
     git.run(*words, "--", url, *refs, stdout=False)
 
 
 def _fetch_everything(git: Git, url: str) -> None:
-    _fetch(git, url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", depth=False)
+    _fetch(git, url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", depth=None)
 
 
 def _fetch_commit(git: Git, url: str, commit: str) -> None:
     try:
-        _fetch(git, url, commit, depth=True)
+        _fetch(git, url, commit, depth=1)
     except Refusal as refusal:
         # Some servers hand out named refs only; then all of them must come.
         error = refusal.answer.get("error", "")

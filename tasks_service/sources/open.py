@@ -116,6 +116,8 @@ def _fetch(
 
     answer = fetch_git(location, folder, settings, cancel)
     notice(_told(answer["commit"], str(answer["subject"])))
+    if answer.get("lent"):
+        notice(f"Received {_size(int(answer['received']))}; the rest was here already")
     if answer["submodules"]:
         notice(f"{answer['submodules']} submodule(s) of {location.url} were not fetched")
     return Source(
@@ -128,6 +130,10 @@ def _fetch(
         repository=location.url,
         mask=redactions(location) + ((settings.login.password,) if settings.login else ()),
     )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024:.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
 
 
 def _told(commit: str, subject: str) -> str:

@@ -9,10 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runners.model.errors import InvalidInput
-from tasks_service.egress.policy import EgressPolicy
 from tasks_service.sources.location import Credential
+
+if TYPE_CHECKING:
+    from tasks_service.egress.policy import EgressPolicy
+    from tasks_service.sources.mirror import Mirrors
 
 _PASSED_ON = (
     "HTTP_PROXY",
@@ -49,6 +53,7 @@ class SourceSettings:
         environment: Proxy and certificate settings passed to Git.
         egress: Rules for where sources may come from; None on the user's own
             machine, where nothing is refused.
+        mirrors: What earlier fetches brought; None keeps nothing.
     """
 
     allow_http: bool = False
@@ -64,6 +69,7 @@ class SourceSettings:
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     egress: EgressPolicy | None = None
+    mirrors: Mirrors | None = None
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> SourceSettings:

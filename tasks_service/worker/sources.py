@@ -28,6 +28,7 @@ from tasks_service.sources.location import (
     LocalDirectory,
     parse_location,
 )
+from tasks_service.sources.mirror import Mirrors
 from tasks_service.sources.open import Source, open_source
 from tasks_service.sources.settings import SourceSettings
 from tasks_service.sources.upload import open_upload
@@ -50,6 +51,9 @@ class ServiceSources:
             # Whether HTTP is taken, and from whom, the policy says.
             allow_http=True,
             egress=Rules.of(settings).policy,
+            mirrors=Mirrors(settings.state_dir / "mirrors", settings.source_cache)
+            if settings.source_cache
+            else None,
             # A proxy would resolve names by itself.
             environment={k: v for k, v in base.environment.items() if "proxy" not in k.lower()},
             login=None,
