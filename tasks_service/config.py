@@ -139,6 +139,15 @@ class Settings:
     s3_region: str = _setting("us-east-1", _text, "Its region.")
     s3_access_key: str = _setting("", _text, "Its access key.")
     s3_secret_key: str = _setting("", _text, "Its secret key.", secret=True)
+    base_poll: float = _setting(
+        300.0, _seconds, "How often a base image's registry is asked without a notification."
+    )
+    base_debounce: float = _setting(
+        20.0, _seconds, "How long base images must rest before a wave of rebuilds is planned."
+    )
+    base_debounce_max: float = _setting(
+        180.0, _seconds, "How long a wave waits for base images that keep moving."
+    )
     max_upload: int = _setting(2 << 30, _size, "Largest uploaded context.")
     max_queued: int = _setting(10_000, _whole, "Queued runs above which new ones are refused.")
     source_cache: int = _setting(20 << 30, _size, "Most that mirrors of Git repositories may take.")

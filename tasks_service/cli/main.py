@@ -39,6 +39,14 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": (f"{_REMOTE}.logs", "Print the log of a run, or follow it."),
         "wait": (f"{_REMOTE}.wait", "Wait until runs end."),
     },
+    "Base images": {
+        "why": (f"{_REMOTE}.images:why", "Tell why an image was rebuilt, or was not."),
+        "graph": (f"{_REMOTE}.images:graph", "Show which images stand on which."),
+        "impact": (f"{_REMOTE}.images:impact", "Show what would be rebuilt if an image moved."),
+        "stale": (f"{_REMOTE}.images:stale", "List tasks that stand on something older."),
+        "watch": (f"{_REMOTE}.waves:watch", "Look at watched references; ask for all now."),
+        "waves": (f"{_REMOTE}.waves:waves", "List, show, pause, resume and cancel waves."),
+    },
     "Look at task files": {
         "lint": ("tasks_service.cli.lint", "Check a task file; show every problem at once."),
         "render": ("tasks_service.cli.render", "Show a task file after aliases and templates."),

@@ -269,6 +269,39 @@ class ServiceClient:
         """Yield the pools with workers and queue."""
         return self._items("/pools", {}, limit=10_000)
 
+    # --- base images ---
+
+    def watches(self) -> Iterator[JSON]:
+        """Yield the references that are looked after."""
+        return iter(self._get("/watches", "a list of watches")["items"])
+
+    def sweep(self) -> None:
+        """Have every watched reference asked for now."""
+        self._http.request("POST", f"{API}/watches/sweep")
+
+    def stale(self) -> Iterator[JSON]:
+        """Yield the tasks that stand on something older than there is."""
+        return iter(self._get("/stale", "a list of stale tasks")["items"])
+
+    def about_image(self, what: str, image: str) -> JSON:
+        """Return ``graph``, ``impact`` or ``why`` of an image."""
+        query = {"image": image} if image else {}
+        return read_object(self._http.request("GET", f"{API}/{what}", query=query).body, what)
+
+    def waves(self, limit: int) -> Iterator[JSON]:
+        """Yield waves, newest first."""
+        return self._items("/waves", {}, limit=limit)
+
+    def wave(self, number: int) -> JSON:
+        """Return a wave."""
+        return self._get(f"/waves/{number}", "a wave")
+
+    def set_wave(self, number: int, verb: str) -> JSON:
+        """``pause``, ``resume`` or ``cancel`` a wave; return it."""
+        return read_object(
+            self._http.request("POST", f"{API}/waves/{number}/{verb}").body, "a wave"
+        )
+
     # --- plumbing ---
 
     def _get(self, path: str, what: str) -> JSON:

@@ -17,6 +17,7 @@ from runners.model.errors import InvalidInput
 from tasks_service.api.app import create_app, stop_streams
 from tasks_service.api.tokens import NewToken, first_token
 from tasks_service.config import Settings
+from tasks_service.daemons.bases import base_groups, open_registry
 from tasks_service.daemons.health import serve_health
 from tasks_service.daemons.http import HTTPServer
 from tasks_service.daemons.leftovers import expire_dead_workers
@@ -151,7 +152,11 @@ def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     duties = Duties(parts.store, parts.logs, parts.uploads, queue, parts.settings)
     announcer = Announcer(parts.store, queue)
     timers = TimerDuty(parts.store, RunLife(parts.store, announcer, parts.settings), announcer)
-    scheduler = Scheduler((*duties.groups(), timers.group()))
+    life = RunLife(parts.store, announcer, parts.settings)
+    registry = open_registry(parts.settings, parts.store)
+    stack.callback(registry.close)
+    bases = base_groups(parts.store, life, registry, parts.settings)
+    scheduler = Scheduler((*duties.groups(), timers.group(), *bases))
     stack.callback(announcer.close)
     scheduler.start()
     stack.callback(scheduler.stop)

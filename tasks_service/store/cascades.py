@@ -33,6 +33,7 @@ from tasks_service.store.cascade_tables import (
 )
 from tasks_service.store.database import Database, moment, now
 from tasks_service.store.rows import dump
+from tasks_service.store.tables import runs
 
 _OPEN = (WaveStatus.RUNNING, WaveStatus.PAUSED)
 _PLAN_LOCK = 7_201_954
@@ -56,6 +57,19 @@ class CascadeStore:
             )
 
         return self._db.read(work)
+
+    def durations(self) -> dict[str, float]:
+        """Return how long the last good run of each task took, seconds by task name."""
+        query = select(image_outputs.c.task, runs.c.started, runs.c.finished).join_from(
+            image_outputs, runs, runs.c.id == image_outputs.c.run_id
+        )
+        return self._db.read(
+            lambda c: {
+                row.task: row.finished - row.started
+                for row in c.execute(query)
+                if row.started is not None and row.finished is not None
+            }
+        )
 
     # --- watched references ---
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tasks_service.api.routes import access, logs, machines, runs, server, tasks, timers, uploads
+from tasks_service.api.routes import (
+    access,
+    images,
+    logs,
+    machines,
+    runs,
+    server,
+    tasks,
+    timers,
+    uploads,
+    waves,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     server.router,
@@ -14,5 +25,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     timers.router,
     uploads.router,
     access.router,
+    images.router,
+    waves.router,
     machines.router,
 )

@@ -1,0 +1,51 @@
+"""Wire what looks after base images: a registry client with its logins, and the duties."""
+
+from __future__ import annotations
+
+from tasks_service.config import Settings
+from tasks_service.egress.policy import EgressPolicy
+from tasks_service.registries import RegistryClient
+from tasks_service.registries.client import host_of
+from tasks_service.runs.lifecycle import RunLife
+from tasks_service.scheduler.cascades import Cascades
+from tasks_service.scheduler.loop import Duty
+from tasks_service.scheduler.watching import Watching
+from tasks_service.store import Store
+
+EVERY_S = 1.0
+
+
+def open_registry(settings: Settings, store: Store) -> RegistryClient:
+    """Return a client that may ask public registries, the service's own and listed ones."""
+    own = (settings.registry.partition("/")[0],) if settings.registry else ()
+    policy = EgressPolicy(
+        allow_hosts=(*settings.allow_hosts, *own), allow_networks=settings.allow_networks
+    )
+
+    def login(host: str) -> tuple[str, str]:
+        if own == (host,) and settings.registry_username:
+            return settings.registry_username, settings.registry_password
+        # Only a task that stands on an image there lends its login for asking.
+        edges, _ = store.cascades.graph()
+        for task in dict.fromkeys(e.task for e in edges if host_of(e.reference) == host):
+            for found in store.tasks.secrets(task).credentials:
+                if found.registry == host:
+                    return found.username, found.password
+        return "", ""
+
+    return RegistryClient(policy, login)
+
+
+def base_groups(
+    store: Store, life: RunLife, registry: RegistryClient, settings: Settings
+) -> tuple[tuple[Duty, ...], tuple[Duty, ...]]:
+    """Return the duties of base images. Asking registries must not hold waves up."""
+    cascades = Cascades(store, life, settings)
+    watching = Watching(store, registry, settings)
+    return (
+        (Duty("watch_bases", EVERY_S, watching.look),),
+        (
+            Duty("plan_waves", EVERY_S, cascades.plan),
+            Duty("advance_waves", EVERY_S, cascades.advance),
+        ),
+    )

@@ -1,0 +1,180 @@
+"""Ask a registry for the digest of a tag: HEAD only, conditional, under the egress rules.
+
+All four kinds of manifests are accepted: a registry that must not answer with
+an index answers with one platform's manifest, whose digest is another one. A
+429 or 503 is never answered by a GET: the host is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx2
+
+from runners.model.errors import RunnerError, Unavailable
+from runners.model.image import DEFAULT_REGISTRY, ImageRef
+from tasks_service.egress.policy import EgressPolicy
+from tasks_service.egress.transport import egress_client
+from tasks_service.errors import NotFound
+
+ACCEPT = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+_HUB = "registry-1.docker.io"
+_TIMEOUT_S = 10.0
+_MAX_TOKEN = 64 * 1024
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+Login = Callable[[str], tuple[str, str]]
+"""Registry host in, user name and password out; empty where there is none."""
+
+
+class TooMany(Unavailable):
+    """The registry wants to be left alone for ``after_s`` seconds."""
+
+    code = "registry_rate_limit"
+
+    def __init__(self, host: str, after_s: float) -> None:
+        super().__init__(f"registry {host} wants fewer requests")
+        self.after_s = after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a registry said. ``unchanged``: by 304, without a body or a pull."""
+
+    digest: str
+    unchanged: bool = False
+
+
+class RegistryClient:
+    """Asks registries. One thread at a time; close it at the end.
+
+    Args:
+        policy: Where requests may go. Registries are named by users' Dockerfiles.
+        login: Logins by registry host.
+    """
+
+    def __init__(self, policy: EgressPolicy, login: Login) -> None:
+        self._http = egress_client(policy, what="registry", timeout=_TIMEOUT_S)
+        self._login = login
+        self._tokens: dict[tuple[str, str], str] = {}
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+
+    def digest(self, reference: str, known: str = "") -> Answer:
+        """Return what ``reference`` is now.
+
+        Args:
+            reference: Full name with a tag.
+            known: What it was; the registry may answer that it still is.
+
+        Raises:
+            NotFound: There is no such tag (any more).
+            TooMany: The registry wants to be left alone.
+            Denied, InvalidInput: The host must not be asked.
+            Unavailable: It does not answer, or not as registries do.
+        """
+        ref = ImageRef.parse(reference)
+        host = _HUB if ref.registry_host == DEFAULT_REGISTRY else ref.registry_host
+        path = ref.path
+        if host == _HUB and "/" not in path:
+            path = f"library/{path}"
+        url = f"{_scheme(host)}://{host}/v2/{path}/manifests/{quote(ref.tag or 'latest')}"
+        answer = self._ask(url, ref.registry_host, path, known)
+        if answer.status_code == 304 and known:
+            return Answer(known, unchanged=True)
+        if answer.status_code == 404:
+            raise NotFound(f"{reference} is not there (any more)")
+        if answer.status_code in (429, 503):
+            raise TooMany(host, _retry_after(answer))
+        digest = answer.headers.get("docker-content-digest", "")
+        if answer.status_code != 200 or not _DIGEST.fullmatch(digest):
+            said = "no digest" if answer.status_code == 200 else f"status {answer.status_code}"
+            raise Unavailable(f"registry {host} answered with {said} for {reference}")
+        return Answer(digest)
+
+    def _ask(self, url: str, host: str, path: str, known: str) -> httpx2.Response:
+        headers = {"Accept": ACCEPT}
+        if known:
+            headers["If-None-Match"] = f'"{known}"'
+        token = self._tokens.get((host, path), "")
+        answer = self._send(url, {**headers, **({"Authorization": token} if token else {})})
+        if answer.status_code != 401:
+            return answer
+        token = self._authorization(answer.headers.get("www-authenticate", ""), host, path)
+        if not token:
+            return answer
+        self._tokens[host, path] = token
+        return self._send(url, {**headers, "Authorization": token})
+
+    def _send(self, url: str, headers: dict[str, str], method: str = "HEAD") -> httpx2.Response:
+        try:
+            return self._http.request(method, url, headers=headers)
+        except httpx2.HTTPError as error:
+            host = urlsplit(url).netloc
+            words = str(error) or type(error).__name__
+            raise Unavailable(f"registry {host} does not answer: {words[:200]}") from error
+
+    def _authorization(self, challenge: str, host: str, path: str) -> str:
+        """Return the header that a challenge asks for, or nothing."""
+        kind, _, rest = challenge.partition(" ")
+        user, password = self._login(host)
+        basic = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
+        if kind.lower() == "basic":
+            return basic
+        given = dict(_PARAMETER.findall(rest))
+        realm = given.get("realm", "")
+        if kind.lower() != "bearer" or not realm:
+            return ""
+        query = {"scope": f"repository:{path}:pull"}
+        if given.get("service"):
+            query["service"] = given["service"]
+        mark = "&" if "?" in realm else "?"
+        headers = {"Authorization": basic} if basic else {}
+        answer = self._send(f"{realm}{mark}{urlencode(query)}", headers, "GET")
+        if answer.status_code != 200 or len(answer.content) > _MAX_TOKEN:
+            return ""
+        try:
+            body = answer.json()
+            token = body.get("token") or body.get("access_token") or ""
+        except (ValueError, AttributeError):
+            return ""
+        return f"Bearer {token}" if isinstance(token, str) and token.isprintable() else ""
+
+
+def host_of(reference: str) -> str:
+    """Return the registry of a reference; empty where it is none."""
+    try:
+        return ImageRef.parse(reference).registry_host
+    except RunnerError:
+        return ""
+
+
+def _scheme(host: str) -> str:
+    """Return http for this machine's own registries, as every engine does."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    if name == "localhost":
+        return "http"
+    try:
+        return "http" if ip_address(name.strip("[]")).is_loopback else "https"
+    except ValueError:
+        return "https"
+
+
+def _retry_after(answer: httpx2.Response) -> float:
+    text = answer.headers.get("retry-after", "")
+    return float(min(int(text), 3600)) if text.isdecimal() and len(text) < 9 else 60.0

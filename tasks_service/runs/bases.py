@@ -1,0 +1,133 @@
+"""What the scheduler and the API both know of base images: digests, wishes, notifications.
+
+In: the store, or the body of a registry's notification. Out: plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from tasks_service.cascades.graph import Graph
+from tasks_service.model.task import ENABLED
+from tasks_service.store import Store
+
+KIND = "baseimage"
+"""Kind of the cause of a wave's runs."""
+_MAX_HINTS = 500
+_MAX_NAME = 400
+
+
+def triggers(store: Store) -> Callable[[str, str], bool]:
+    """Return what tells whether a task wants to be rebuilt because of a reference."""
+
+    @cache
+    def wanted(task: str) -> bool:
+        found = store.tasks.get(task)
+        return found is not None and found.definition.status == ENABLED
+
+    return lambda task, reference: wanted(task) and bool(reference)
+
+
+def known_digests(store: Store, graph: Graph) -> dict[str, str]:
+    """Return what references are; a task's own good run knows sooner than a poll."""
+    watched = {watch.reference: watch for watch in store.cascades.watches()}
+    found = {name: watch.digest for name, watch in watched.items()}
+    for output in graph.outputs:
+        watch = watched.get(output.reference)
+        if watch is None or not output.digest or watch.digest == output.digest:
+            continue
+        run = store.runs.get(output.run_id)
+        ended = run.finished if run is not None else None
+        if ended is not None and ended >= (watch.changed or 0.0):
+            found[output.reference] = output.digest
+    return found
+
+
+def hints_of(body: object) -> dict[str, str]:
+    """Return what a registry's notification names: ``repository:tag`` → digest, or ``""``.
+
+    Read are the shapes of Distribution, Harbor, Azure, GitHub, Docker Hub,
+    Quay and ECR. What is none of them, is no push or names no tag is left
+    out: a notification is never an error.
+    """
+    found: dict[str, str] = {}
+    for name, tag, digest in _pushes(body):
+        key = f"{name}:{tag}"
+        if name and tag and len(key) <= _MAX_NAME and ":" not in tag and len(found) < _MAX_HINTS:
+            found[key] = digest
+    return found
+
+
+def _pushes(body: object) -> Iterator[tuple[str, str, str]]:
+    if not isinstance(body, Mapping):
+        return
+    events = body.get("events")
+    for event in events if isinstance(events, list) else [body]:
+        if isinstance(event, Mapping):
+            yield from _of_target(event)
+    yield from _of_harbor(body)
+    yield from _of_github(body)
+    yield from _of_hub_and_quay(body)
+    yield from _of_ecr(body)
+
+
+def _of_target(event: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Distribution and Azure."""
+    if event.get("action") == "push":
+        target = _map(event, "target")
+        yield _text(target, "repository"), _text(target, "tag"), _text(target, "digest")
+
+
+def _of_harbor(body: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if body.get("type") not in ("PUSH_ARTIFACT", "harbor.artifact.pushed"):
+        return
+    data = _map(body, "event_data") or _map(body, "data")
+    name = _text(_map(data, "repository"), "repo_full_name")
+    resources = data.get("resources")
+    for one in resources if isinstance(resources, list) else []:
+        if isinstance(one, Mapping):
+            yield name, _text(one, "tag"), _text(one, "digest")
+
+
+def _of_github(body: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    package = _map(body, "package") or _map(body, "registry_package")
+    version = _map(package, "package_version")
+    tag = _map(_map(version, "container_metadata"), "tag")
+    name = f"{_text(package, 'namespace')}/{_text(package, 'name')}".strip("/").lower()
+    if tag:
+        yield name, _text(tag, "name"), _text(tag, "digest")
+
+
+def _of_hub_and_quay(body: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    tag = _text(_map(body, "push_data"), "tag")
+    if tag:
+        yield _text(_map(body, "repository"), "repo_name"), tag, ""
+    tags = body.get("updated_tags")
+    if isinstance(tags, list):
+        name = _text(body, "docker_url").partition("/")[2]
+        for one in tags[:_MAX_HINTS]:
+            if isinstance(one, str):
+                yield name, one, ""
+
+
+def _of_ecr(body: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if body.get("detail-type") == "ECR Image Action":
+        detail = _map(body, "detail")
+        if detail.get("action-type") == "PUSH" and detail.get("result") == "SUCCESS":
+            yield (
+                _text(detail, "repository-name"),
+                _text(detail, "image-tag"),
+                _text(detail, "image-digest"),
+            )
+
+
+def _map(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    found = value.get(key)
+    return found if isinstance(found, str) else ""

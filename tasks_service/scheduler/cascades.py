@@ -1,0 +1,196 @@
+"""Waves: plan one once changes have settled, and move the open ones on.
+
+In: the store. Out: waves, and runs accepted through the funnel of all runs.
+Every decision is made of what the database says; a crash between two writes is
+healed by the next turn, and a run is accepted once for each member whoever
+tries: its idempotency key is the wave's number and the task's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runners.model.errors import RunnerError, Unavailable
+from runners.model.status import RunStatus
+from tasks_service.cascades.graph import Graph
+from tasks_service.cascades.plan import plan_wave
+from tasks_service.cascades.step import START, Move, next_moves, outcome
+from tasks_service.config import Settings
+from tasks_service.errors import Busy
+from tasks_service.model.cascade import Change, Member, MemberStatus, Wave, WaveStatus
+from tasks_service.model.run import Cause, Run
+from tasks_service.process_log import get_logger
+from tasks_service.runs.bases import KIND, known_digests, triggers
+from tasks_service.runs.lifecycle import Once, RunLife
+from tasks_service.store import Store
+
+NO_WAVE = -1
+_log = get_logger(__name__)
+
+
+class Cascades:
+    """Plans waves and moves them on. One thread at a time; many schedulers may."""
+
+    def __init__(self, store: Store, life: RunLife, settings: Settings) -> None:
+        self._store = store
+        self._life = life
+        self._settings = settings
+
+    def plan(self) -> bool:
+        """Open a wave for changes that have settled."""
+        changes, now = self._store.cascades.unplanned()
+        if not changes or not self._settled(changes, now):
+            return False
+        graph = Graph(*self._store.cascades.graph())
+        changes = self._not_ours(changes, graph)
+        moved = _net(changes)
+        if not moved:
+            # It came back to what it was before anything was built.
+            self._store.cascades.settle([change.number for change in changes], NO_WAVE)
+            return False
+        plan = plan_wave(graph, moved, triggers=triggers(self._store))
+        if not plan.members and not plan.refused:
+            self._store.cascades.settle([change.number for change in changes], NO_WAVE)
+            return False
+        tasks = {member.task for member in plan.members}
+        for wave in self._store.cascades.open_waves():
+            if tasks & {member.task for member in wave.members if not member.status.finished}:
+                # What waits in it will be built with what is there by then;
+                # the rest of the change is the next wave's.
+                return False
+        numbers = [change.number for change in changes]
+        wave_number = self._store.cascades.open_wave(numbers, plan.members, plan.refused)
+        if wave_number is not None:
+            _log.info("wave_opened", wave=wave_number, tasks=len(plan.members))
+        return False
+
+    def advance(self) -> bool:
+        """Move every open wave on by what can be done now."""
+        waves = self._store.cascades.open_waves()
+        if not waves:
+            return False
+        for wave in waves:
+            self._see(wave)
+        waves = self._store.cascades.open_waves()
+        graph = Graph(*self._store.cascades.graph())
+        digests = known_digests(self._store, graph)
+        running = {
+            member.task: wave.number
+            for wave in waves
+            for member in wave.members
+            if member.status is MemberStatus.RUNNING
+        }
+        for wave in waves:
+            if wave.status is WaveStatus.RUNNING:
+                busy = {task for task, number in running.items() if number != wave.number}
+                moves = next_moves(
+                    wave.members, graph, digests, busy=busy, triggers=triggers(self._store)
+                )
+                for move in moves:
+                    self._do(wave, move, graph, digests)
+        self._end()
+        return False
+
+    def _settled(self, changes: Sequence[Change], now: float) -> bool:
+        quiet = now - changes[-1].seen >= self._settings.base_debounce
+        return quiet or now - changes[0].seen >= self._settings.base_debounce_max
+
+    def _not_ours(self, changes: Sequence[Change], graph: Graph) -> tuple[Change, ...]:
+        """Return the changes that no wave made itself; its own are noted as its own."""
+        made = {(o.reference, o.digest): o.run_id for o in graph.outputs}
+        left = []
+        for change in changes:
+            run_id = made.get((change.reference, change.new), "")
+            run = self._store.runs.get(run_id) if run_id else None
+            wave = run.cause.detail.get("wave", "") if run and run.cause.kind == KIND else ""
+            if wave.isdecimal():
+                self._store.cascades.settle([change.number], int(wave))
+            else:
+                left.append(change)
+        return tuple(left)
+
+    def _see(self, wave: Wave) -> None:
+        """Write what became of a wave's runs."""
+        for member in wave.members:
+            if member.status is not MemberStatus.RUNNING or not member.run_id:
+                continue
+            run = self._store.runs.get(member.run_id)
+            if run is None or run.status.finished:
+                status, reason = _ended(member, run)
+                self._store.cascades.move(
+                    wave.number, member.task, MemberStatus.RUNNING, status, reason=reason
+                )
+
+    def _do(self, wave: Wave, move: Move, graph: Graph, digests: dict[str, str]) -> None:
+        if move.status is not START:
+            self._store.cascades.move(
+                wave.number, move.task, MemberStatus.WAITING, move.status, reason=move.reason
+            )
+            return
+        try:
+            run = self._accept(wave, move, graph, digests)
+        except (Busy, Unavailable):
+            # Not of the member's making: the next turn tries again.
+            return
+        except RunnerError as error:
+            self._store.cascades.move(
+                wave.number, move.task, MemberStatus.WAITING, MemberStatus.FAILED,
+                reason=error.message,
+            )  # fmt: skip
+            return
+        self._store.cascades.move(
+            wave.number, move.task, MemberStatus.WAITING, MemberStatus.RUNNING,
+            reason=move.reason, run_id=run.id,
+        )  # fmt: skip
+
+    def _accept(self, wave: Wave, move: Move, graph: Graph, digests: dict[str, str]) -> Run:
+        task = self._store.tasks.find(move.task)
+        edge = move.because
+        assert edge is not None  # noqa: S101 - a start has its reason
+        detail = {
+            "wave": str(wave.number),
+            "image": edge.reference,
+            "old": edge.digest,
+            "new": digests.get(edge.reference, ""),
+        }
+        if producer := graph.producer.get(edge.reference, ""):
+            detail["task"] = producer
+        if wave.changes:
+            detail["root"] = wave.changes[0].reference
+        key = f"{wave.number}/{move.task}"
+        return self._life.accept_task(
+            task,
+            task.definition.request,
+            self._store.tasks.secrets(task.name),
+            cause=Cause(KIND, edge.reference, detail),
+            lane="patch",
+            once=Once("wave", key, key),
+        )
+
+    def _end(self) -> None:
+        for wave in self._store.cascades.open_waves():
+            ended = outcome(wave.members)
+            if ended is not None:
+                open_ = (WaveStatus.RUNNING, WaveStatus.PAUSED)
+                if self._store.cascades.set_status(wave.number, open_, ended):
+                    _log.info("wave_ended", wave=wave.number, status=str(ended))
+
+
+def _ended(member: Member, run: Run | None) -> tuple[MemberStatus, str]:
+    if run is None:
+        return MemberStatus.FAILED, f"run {member.run_id} is gone"
+    if run.status is RunStatus.SUCCEEDED:
+        return MemberStatus.BUILT, member.reason
+    if run.status is RunStatus.CANCELED:
+        return MemberStatus.CANCELED, f"run {run.id} was canceled"
+    return MemberStatus.FAILED, f"run {run.id} ended as {run.status}: {run.error}"[:500]
+
+
+def _net(changes: Sequence[Change]) -> tuple[str, ...]:
+    """Return the references that are something else after all changes than before them."""
+    first: dict[str, str] = {}
+    last: dict[str, str] = {}
+    for change in changes:
+        first.setdefault(change.reference, change.old)
+        last[change.reference] = change.new
+    return tuple(name for name in first if first[name] != last[name])
