@@ -101,8 +101,7 @@ class EgressPolicy:
         """
         _, host, port = self._parse(url, what)
         address = parse_address(host)
-        if address is not None:
-            self._judge(host, port, [address], what)
+        self._judge(host, port, [address] if address is not None else [], what)
 
     def check(self, url: str, *, what: str = "URL") -> Target:
         """Resolve the URL's host and return where it may be reached.

@@ -225,3 +225,15 @@ def test_a_second_answer_of_the_resolver_changes_nothing() -> None:
         # A new request is a new question, and judged anew.
         with pytest.raises(Denied, match="loopback"):
             client.get("https://rebind.example/")
+
+
+@pytest.mark.parametrize("port", [2375, 5000, 6379])
+def test_a_port_is_judged_before_any_name_is_resolved(port: int) -> None:
+    def nobody(host: str, number: int) -> list[str]:
+        raise AssertionError((host, number))
+
+    policy = EgressPolicy(allow_hosts=("inside.example:5000",), resolver=nobody)
+    with pytest.raises(Denied, match=f"port {port}"):
+        policy.check_text(f"https://host.example:{port}/x")
+    policy.check_text("https://inside.example:5000/x")
+    policy.check_text("https://host.example/x")
