@@ -14,7 +14,7 @@ from typing import Any
 
 from runners.model.errors import InvalidInput
 from tasks_service.errors import ERROR, Problem
-from tasks_service.plans.source import Reporter, Segments, did_you_mean, shown
+from tasks_service.plans.source import Reporter, Segments, shown
 from tasks_service.plans.template import render_template
 from tasks_service.plans.yaml_nodes import MAPPING, SCALAR, SEQUENCE, Node, YamlProblem, parse_yaml
 
@@ -35,6 +35,9 @@ IMAGE_ALIASES: Mapping[str, str] = {
 
 ALIASED_KINDS = frozenset(("cmd",))
 """Kinds of steps whose bare first word can be an alias (V-35)."""
+
+MAX_EXPANDED = 1024 * 1024
+"""Characters that a text may have after its aliases are put in."""
 
 _OPEN = re.compile(r"^alias[^\S\n]*:", re.MULTILINE)
 _CLOSE = re.compile(r"^[^\s:][^\n]*:", re.MULTILINE)
@@ -181,7 +184,7 @@ def _read_alias_map(
                 f"alias has no property '{shown(name)}'",
                 key.start,
                 width=len(name),
-                suggestion=did_you_mean(name, _KEYS),
+                suggestion=reporter.did_you_mean(name, _KEYS),
             )
         found[name] = value
     if "directive" in found:
@@ -300,8 +303,12 @@ def _source_problem(name: str, text: str, offset: int, message: str, reporter: R
     )
 
 
-def expand(text: str, aliases: Aliases) -> tuple[str, Segments, list[tuple[str, int]]]:
+def expand(
+    text: str, aliases: Aliases, reporter: Reporter
+) -> tuple[str, Segments, list[tuple[str, int]]]:
     """Replace aliases in one pass, never again in what was put in (V-45 to V-51).
+
+    A text that grows beyond every use is reported and dropped.
 
     Returns:
         The text, its map, and each unknown name with its offset in ``text``.
@@ -335,6 +342,11 @@ def expand(text: str, aliases: Aliases) -> tuple[str, Segments, list[tuple[str, 
             put(sign, found, copied=True)
             position = found + 1
         elif name[0] in aliases.values:
+            if length > MAX_EXPANDED:
+                message = f"the file has more than {MAX_EXPANDED} characters with its aliases"
+                reporter.report("TF305", message, found, width=name.end() - found)
+                reporter.text = ""
+                return "", segments, []
             put(aliases.values[name[0]], found, copied=False)
             position = name.end()
         else:

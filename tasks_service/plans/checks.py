@@ -23,7 +23,7 @@ from tasks_service.plans.model import (
     VolumeItem,
 )
 from tasks_service.plans.scalars import is_null
-from tasks_service.plans.source import Reporter, did_you_mean, shown
+from tasks_service.plans.source import Reporter, shown
 from tasks_service.plans.version import VERSIONS
 from tasks_service.plans.yaml_nodes import SCALAR, SEQUENCE, Node
 
@@ -87,7 +87,7 @@ class TaskCheck(Check):
                 "TF502",
                 said,
                 self._value(self._task, "version"),
-                did_you_mean(version, VERSIONS),
+                self._reporter.did_you_mean(version, VERSIONS),
             )
 
     def check_secrets(self) -> None:

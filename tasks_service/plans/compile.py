@@ -248,7 +248,7 @@ class _Compilation:
         )
         self._aliases = read_aliases(block, block_map, reporter, context)
         reporter.push(rest_map)
-        expanded, segments, unknown = expand(rest, self._aliases)
+        expanded, segments, unknown = expand(rest, self._aliases, reporter)
         check_unknown_aliases(unknown, self._aliases, reporter)
         reporter.push(segments)
         return expanded

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tasks_service.plans.model import StepItem
 from tasks_service.plans.scalars import is_null
-from tasks_service.plans.source import Reporter, did_you_mean, shown
+from tasks_service.plans.source import Reporter, shown
 from tasks_service.plans.yaml_nodes import SCALAR, Node
 
 IMMEDIATELY = "-"
@@ -103,7 +103,7 @@ def _named(
                 "TF606",
                 f"there is no step '{shown(name)}' above this one",
                 node,
-                did_you_mean(name, known),
+                reporter.did_you_mean(name, known),
             )
     return () if immediately else tuple(needs)
 

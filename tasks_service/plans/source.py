@@ -11,8 +11,9 @@ from __future__ import annotations
 import difflib
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from tasks_service.errors import ERROR, WARNING, Problem
 from tasks_service.plans.codes import CODES
@@ -23,6 +24,7 @@ _SHOWN = 80
 _LONGEST = 240
 _LIKE = 0.72
 _LIKE_AFTER_SAME_START = 0.6
+_MOST_COMPARED = 3000
 
 
 @dataclass(slots=True)
@@ -122,17 +124,14 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     low = word.lower()
     best = (0.0, 0, "")
     for candidate in folded:
-        likeness = difflib.SequenceMatcher(None, low, candidate).ratio()
         # Weaker likeness counts where the beginning is the same: retry, retries.
-        if likeness >= (_LIKE_AFTER_SAME_START if candidate[:3] == low[:3] else _LIKE):
+        least = _LIKE_AFTER_SAME_START if candidate[:3] == low[:3] else _LIKE
+        if 2 * min(len(low), len(candidate)) < least * (len(low) + len(candidate)):
+            continue
+        likeness = difflib.SequenceMatcher(None, low, candidate).ratio()
+        if likeness >= least:
             best = max(best, (likeness, -len(candidate), candidate))
     return folded[best[2]] if best[2] else ""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a suggestion sentence for a near miss, or ''."""
-    found = near_miss(word, known)
-    return f"did you mean '{found}'?" if found else ""
 
 
 class Reporter:
@@ -148,6 +147,23 @@ class Reporter:
         self._maps: list[Segments] = []
         self._problems: dict[tuple[int, int, str, str], Problem] = {}
         self._foreign: dict[Problem, None] = {}
+        self._compared = 0
+
+    def near_miss(self, word: str, known: Collection[str]) -> str:
+        """Return the known word that ``word`` was likely meant to be, or ''.
+
+        A file with thousands of mistakes gets suggestions for the first ones
+        only, so that its cost stays that of its size.
+        """
+        if self._compared > _MOST_COMPARED:
+            return ""
+        self._compared += len(known)
+        return near_miss(word, islice(known, _MOST_COMPARED))
+
+    def did_you_mean(self, word: str, known: Collection[str]) -> str:
+        """Return a suggestion sentence for a near miss, or ''."""
+        found = self.near_miss(word, known)
+        return f"did you mean '{found}'?" if found else ""
 
     def push(self, segments: Segments) -> None:
         """Report in offsets of the text that ``segments`` belongs to."""

@@ -13,7 +13,7 @@ from runners.steps import KINDS
 from tasks_service.plans.checks import ID, Check, entries, has_name, head
 from tasks_service.plans.graph import RESERVED_ID
 from tasks_service.plans.model import MAX_ID, StepItem, TaskFile
-from tasks_service.plans.source import Reporter, did_you_mean, shown
+from tasks_service.plans.source import Reporter, shown
 from tasks_service.plans.yaml_nodes import Node
 
 _PORT = re.compile(
@@ -90,7 +90,7 @@ class StepCheck(Check):
                 "TF524",
                 f"cache must be enabled or disabled, not '{shown(step.cache)}'",
                 self._value(step, "cache"),
-                did_you_mean(step.cache, ("enabled", "disabled")),
+                self._reporter.did_you_mean(step.cache, ("enabled", "disabled")),
             )
         if step.isolation.lower() not in {"", "default"}:
             self._report(
@@ -125,7 +125,7 @@ class StepCheck(Check):
                     "TF529",
                     f"there is no volume '{shown(mount.name)}' in this file",
                     self._value(mount, "name"),
-                    did_you_mean(mount.name, names),
+                    self._reporter.did_you_mean(mount.name, names),
                 )
             node = self._value(mount, "mountPath")
             if not mount.mount_path.startswith("/"):

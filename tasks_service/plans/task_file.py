@@ -23,7 +23,7 @@ from tasks_service.plans.model import (
     VolumeItem,
 )
 from tasks_service.plans.scalars import is_null, resolve
-from tasks_service.plans.source import Reporter, did_you_mean, shown
+from tasks_service.plans.source import Reporter, shown
 from tasks_service.plans.yaml_nodes import MAPPING, SCALAR, SEQUENCE, Node
 
 _Any = TypeVar("_Any", bound=Item)
@@ -59,6 +59,7 @@ class TaskFileReader:
 
     def __init__(self, reporter: Reporter) -> None:
         self._report = reporter.report
+        self._did_you_mean = reporter.did_you_mean
         self._position = reporter.position
 
     def read(self, root: Node | None) -> TaskFile | None:
@@ -150,7 +151,7 @@ class TaskFileReader:
             f"a {section} has no property '{shown(name)}'; it is ignored",
             key.start,
             width=max(1, len(name)),
-            suggestion=suggestion or did_you_mean(name, known),
+            suggestion=suggestion or self._did_you_mean(name, known),
         )
 
     def _value(self, found: Property, node: Node) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks_service.plans.aliases import RUN_ALIASES, Aliases
 from tasks_service.plans.model import StepItem, TaskFile
-from tasks_service.plans.source import Reporter, did_you_mean, near_miss, shown
+from tasks_service.plans.source import Reporter, shown
 from tasks_service.plans.variables import RUN_NAMES
 from tasks_service.plans.version import aliases_on
 from tasks_service.plans.words import option_values, words_of
@@ -38,7 +38,7 @@ def check_unknown_aliases(
     """Warn about ``$name`` that is close to a known alias of some length."""
     known = [name for name in aliases.values if len(name) > 3]
     for name, offset in unknown:
-        close = near_miss(name, known) if len(name) > 3 else ""
+        close = reporter.near_miss(name, known) if len(name) > 3 else ""
         if close and (close[0] == name[0] or close.lower() == name.lower()):
             sign = aliases.directive
             reporter.report(
@@ -65,10 +65,10 @@ def check_variables(text: str, data: Mapping[str, Any], reporter: Reporter) -> N
                     f".Run has no variable '{shown(found[1])}'; it renders as nothing",
                     action.start() + found.start(),
                     width=found.end() - found.start(),
-                    suggestion=did_you_mean(found[1], RUN_NAMES),
+                    suggestion=reporter.did_you_mean(found[1], RUN_NAMES),
                 )
         for found in _VALUE.finditer(action[0]):
-            close = "" if found[1] in values else near_miss(found[1], values)
+            close = "" if found[1] in values else reporter.near_miss(found[1], values)
             if close:
                 reporter.report(
                     "TF909",
@@ -185,22 +185,20 @@ class Traps:
                 f"the file declares no network '{shown(step.network)}'",
                 node.start,
                 width=max(1, node.end - node.start),
-                suggestion=did_you_mean(
-                    step.network, [network.name for network in self._task.networks]
-                ),
+                suggestion=self._reporter.did_you_mean(step.network, declared),
             )
 
     def _images(self) -> None:
         """Compare what is built with what is pushed."""
         built: dict[str, tuple[StepItem, str]] = {}
         pushed: dict[str, tuple[StepItem, str]] = {}
-        builds: list[tuple[StepItem, str]] = []
+        builds: list[str] = []
         commands: list[str] = []
         for step in self._task.steps:
             text = step.kinds.get("build")
             if isinstance(text, str) and len(step.kinds) == 1:
                 self._build(step, text, built, pushed)
-                builds.append((step, text))
+                builds.append(text)
             for image in _list(step.kinds.get("push")):
                 pushed.setdefault(_full_name(image), (step, image))
             command = step.kinds.get("cmd")
@@ -209,17 +207,19 @@ class Traps:
         # A cmd step that can build or push by itself makes every guess wrong.
         if any(_OTHER_BUILDERS.search(command) for command in commands):
             return
+        all_commands = "\n".join(commands)
+        all_builds = "\n".join(builds)
         for name in built.keys() - pushed.keys():
             step, tag = built[name]
+            own = str(step.kinds["build"])
             if _has_registry(name) or not (
-                any(tag in command for command in commands)
-                or any(other is not step and tag in text for other, text in builds)
+                tag in all_commands or all_builds.count(tag) > own.count(tag)
             ):
                 self._at(step, "build", "TF904", f"'{shown(tag)}' is built but never pushed", tag)
         for name in pushed.keys() - built.keys():
             step, image = pushed[name]
-            if not any(image in command for command in commands):
-                close = did_you_mean(name, built)
+            if image not in all_commands:
+                close = self._reporter.did_you_mean(name, built)
                 self._at(step, "push", "TF905", f"no step builds '{shown(image)}'", image, close)
 
     def _build(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tasks_service.errors import ERROR
 from tasks_service.plans.aliases import Aliases, expand, split_block
 from tasks_service.plans.compile import Compiled, compile_task
+from tasks_service.plans.source import Reporter, SourceText
 from tasks_service.plans.version import find_version, without_comments
 from tests.fuzz.strategies import ALIAS_TEXTS, TASK_FILES, TEMPLATES
 
@@ -114,7 +115,8 @@ def test_any_template(text: str) -> None:
 @SLOW
 def test_the_alias_scanner_loses_and_invents_nothing(text: str, sign: str) -> None:
     aliases = Aliases({"foo": "F$foo", "a": "", "ID": "{{.Run.ID}}"}, sign)
-    expanded, segments, _ = expand(text, aliases)
+    reporter = Reporter(SourceText("t", text))
+    expanded, segments, _ = expand(text, aliases, reporter)
     for offset in range(len(expanded)):
         origin = segments.origin(offset)
         assert 0 <= origin <= len(text)

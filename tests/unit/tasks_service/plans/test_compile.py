@@ -192,6 +192,43 @@ def test_bad_input_is_one_clear_line_soon(text: str | bytes, code: str) -> None:
     assert spent < 1.0
 
 
+def many_mistakes() -> dict[str, str]:
+    """Files whose every line is near to many other lines."""
+    return {
+        "properties": "steps:\n" + "".join(f"- cmd: a\n  tim{i}out: 1\n" for i in range(3000)),
+        "when": "steps:\n"
+        + "".join(f"- {{cmd: a, id: st{i}, when: [stt{i}]}}\n" for i in range(1800)),
+        "images": "steps:\n"
+        + "".join(f"- push: [r/app{i}:a]\n- build: -t r/aap{i}:a .\n" for i in range(1800)),
+        "networks": "networks:\n"
+        + "".join(f"- name: net{i}\n" for i in range(2500))
+        + "steps:\n"
+        + "".join(f"- {{cmd: a, network: nett{i}}}\n" for i in range(2000)),
+        "aliases": "version: v1.1.0\nalias:\n  values:\n"
+        + "".join(f"    abcdef{i}: x\n" for i in range(2000))
+        + "steps:\n"
+        + "".join(f"- cmd: a $abcdeg{i}\n" for i in range(2000)),
+        "growth": "version: v1.1.0\nalias:\n  values:\n    a: "
+        + "x" * 60_000
+        + "\nsteps:\n- cmd: img "
+        + "$a " * 50_000
+        + "\n",
+    }
+
+
+@pytest.mark.parametrize("name", many_mistakes())
+def test_many_mistakes_cost_what_their_number_costs(name: str) -> None:
+    text = many_mistakes()[name]
+    start = time.process_time()
+    assert compiled(text).problems
+    # Each compared with each took half a minute and more.
+    assert time.process_time() - start < 2.0
+
+
+def test_aliases_that_grow_without_end_are_told_where() -> None:
+    assert found(many_mistakes()["growth"]) == ["6:66 TF305"]
+
+
 def test_bad_input_stays_small() -> None:
     worst = [text for text, code in corpus() if code in {"TF404", "TF305"}]
     tracemalloc.start()
