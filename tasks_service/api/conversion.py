@@ -26,7 +26,7 @@ from tasks_service.model.run import (
     RunRequest,
     RunSecrets,
 )
-from tasks_service.model.task import ENABLED, Task, TaskDefinition
+from tasks_service.model.task import BASES_ALL, ENABLED, Task, TaskDefinition
 from tasks_service.model.timer import RUN_ONCE, Timer
 from tasks_service.runs.fields import FieldError, pointer
 from tasks_service.sources.location import parse_location
@@ -179,6 +179,7 @@ def definition_of(
         status=body.status or ENABLED,
         max_concurrent=body.max_concurrent or 0,
         supersede=bool(body.supersede),
+        base_image_trigger=body.base_image_trigger or BASES_ALL,
         labels=tuple(sorted((body.labels or {}).items())),
         timers=tuple(timer_of(timer.name, timer) for timer in body.timers or ()),
     )
@@ -304,6 +305,7 @@ def task_json(task: Task, names: tuple[str, ...]) -> dict[str, Any]:
         **request_json(definition.request, names),
         "maxConcurrent": definition.max_concurrent,
         "supersede": definition.supersede,
+        "baseImageTrigger": definition.base_image_trigger,
         "labels": dict(definition.labels),
         "timers": [timer_json(timer) for timer in definition.timers],
         "credentials": [

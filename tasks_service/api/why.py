@@ -55,7 +55,7 @@ def _verdict(store: Store, graph: Graph, task: str) -> tuple[str, str]:
     member = next((m for m in wave.members if m.task == task), None) if wave else None
     if member is not None and wave is not None and member.status in _VERDICTS:
         return _VERDICTS[member.status], f"wave {wave.number}: {member.reason or names + ' moved'}"
-    if not any(triggers(store)(task, edge.reference) for edge in moved):
+    if not any(triggers(store, graph)(task, edge.reference) for edge in moved):
         return "held", f"{names} moved, but the task does not want rebuilds for it"
     for found in store.cascades.waves(limit=20):
         if task in found.refused:

@@ -10,6 +10,9 @@ from tasks_service.model.timer import Timer
 ENABLED = "Enabled"
 DISABLED = "Disabled"
 
+BASES_ALL, BASES_RUNTIME, BASES_NONE = "All", "Runtime", "None"
+"""Which base images that move have a task run again: all it used, the final stage's, none."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
@@ -20,6 +23,7 @@ class TaskDefinition:
         request: What each of its runs does; overrides replace parts of it.
         max_concurrent: Runs of it under way at once; 0 is any number.
         supersede: A new run cancels the queued ones for the same source ref.
+        base_image_trigger: ``All``, ``Runtime`` or ``None``.
         labels: ``key`` → ``value``, for people and lists.
         timers: When it starts by itself; names and schedules are unique.
     """
@@ -29,6 +33,7 @@ class TaskDefinition:
     status: str = ENABLED
     max_concurrent: int = 0
     supersede: bool = False
+    base_image_trigger: str = BASES_ALL
     labels: tuple[tuple[str, str], ...] = ()
     timers: tuple[Timer, ...] = ()
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from tasks_service.cascades.graph import Graph
-from tasks_service.model.task import ENABLED
+from tasks_service.model.task import BASES_ALL, BASES_NONE, BASES_RUNTIME, ENABLED
 from tasks_service.store import Store
 
 KIND = "baseimage"
@@ -19,15 +19,23 @@ _MAX_HINTS = 500
 _MAX_NAME = 400
 
 
-def triggers(store: Store) -> Callable[[str, str], bool]:
+def triggers(store: Store, graph: Graph) -> Callable[[str, str], bool]:
     """Return what tells whether a task wants to be rebuilt because of a reference."""
 
     @cache
-    def wanted(task: str) -> bool:
+    def wish(task: str) -> str:
         found = store.tasks.get(task)
-        return found is not None and found.definition.status == ENABLED
+        if found is None or found.definition.status != ENABLED:
+            return BASES_NONE
+        return found.definition.base_image_trigger
 
-    return lambda task, reference: wanted(task) and bool(reference)
+    def wants(task: str, reference: str) -> bool:
+        if wish(task) != BASES_RUNTIME:
+            return wish(task) == BASES_ALL
+        edges = graph.edges_of.get(task, ())
+        return any(e.reference == reference and e.role == "runtime" for e in edges)
+
+    return wants
 
 
 def known_digests(store: Store, graph: Graph) -> dict[str, str]:

@@ -48,7 +48,7 @@ class Cascades:
             # It came back to what it was before anything was built.
             self._store.cascades.settle([change.number for change in changes], NO_WAVE)
             return False
-        plan = plan_wave(graph, moved, triggers=triggers(self._store))
+        plan = plan_wave(graph, moved, triggers=triggers(self._store, graph))
         if not plan.members and not plan.refused:
             self._store.cascades.settle([change.number for change in changes], NO_WAVE)
             return False
@@ -84,7 +84,7 @@ class Cascades:
             if wave.status is WaveStatus.RUNNING:
                 busy = {task for task, number in running.items() if number != wave.number}
                 moves = next_moves(
-                    wave.members, graph, digests, busy=busy, triggers=triggers(self._store)
+                    wave.members, graph, digests, busy=busy, triggers=triggers(self._store, graph)
                 )
                 for move in moves:
                     self._do(wave, move, graph, digests)

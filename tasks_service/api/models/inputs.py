@@ -121,6 +121,7 @@ class TaskFields(RunInput):
     status: Literal["Enabled", "Disabled"] | None = None
     max_concurrent: Annotated[int, Field(ge=0, le=100_000)] | None = None
     supersede: bool | None = None
+    base_image_trigger: Literal["All", "Runtime", "None"] | None = None
     labels: dict[Short, Short] | None = None
     timers: Annotated[list[TimerInput], Field(max_length=MAX_TIMERS)] | None = None
 

@@ -110,7 +110,7 @@ def impact_of(caller: Reader, parts: Wired, image: Image) -> ImpactView:
     """Return what would be rebuilt if an image moved now, in which order, how long it takes."""
     found = _graph(parts, caller)
     reference = _known(found, image)
-    plan = impact(found, reference, triggers=triggers(parts.store))
+    plan = impact(found, reference, triggers=triggers(parts.store, found))
     return impact_view(reference, plan, expected_s(plan.members, parts.store.cascades.durations()))
 
 

@@ -93,6 +93,12 @@ def definition_options(function: F) -> F:
                      help="Runs of it under way at once; 0 is any number."),
         click.option("--supersede/--no-supersede", "supersede", default=None,
                      help="Whether a new run cancels the queued ones for the same ref."),
+        click.option("--base-image-trigger-enabled", "bases_enabled", type=click.BOOL,
+                     metavar="true|false",
+                     help="Whether it runs again when an image it stands on moves; true at first."),
+        click.option("--base-image-trigger-type", "bases_type",
+                     type=click.Choice(["All", "Runtime"], case_sensitive=False),
+                     help="Which images count: all, or only the one of the final stage."),
         click.option("--label", "labels", metavar="KEY=VALUE|KEY-", multiple=True,
                      help="Label of the task; KEY- removes it. Repeatable."),
     )  # fmt: skip
@@ -143,8 +149,15 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         "status": None if status is None else status.capitalize(),
         "maxConcurrent": given["max_concurrent"],
         "supersede": given["supersede"],
+        "baseImageTrigger": _bases(given["bases_enabled"], given["bases_type"]),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _bases(enabled: bool | None, kind: str | None) -> str | None:
+    if enabled is False:
+        return "None"
+    return (kind or "All").capitalize() if enabled or kind else None
 
 
 def what_of(given: Mapping[str, Any], *, source: str) -> dict[str, Any]:

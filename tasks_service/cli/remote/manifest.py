@@ -21,6 +21,7 @@ READ_ONLY = ("version", "createTime", "updateTime", "hasGitToken")
 _DEFAULTS: Mapping[str, Any] = {
     "status": "Enabled",
     "maxConcurrent": 0,
+    "baseImageTrigger": "All",
     "timeout": 3600,
     "pool": "default",
     "source": "/dev/null",

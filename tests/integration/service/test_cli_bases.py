@@ -113,3 +113,15 @@ def test_waves_are_listed_shown_paused_resumed_and_canceled(cli: CommandLine) ->
     assert "wave 1 is Canceled" in cli("waves", "resume", "1", code=2).err
     assert "no wave 9" in cli("waves", "show", "9", code=3).err
     assert cli.json("why", APP)["verdict"] == "held"
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_task_may_leave_the_images_of_other_stages_or_all_alone(cli: CommandLine) -> None:
+    def impact() -> str:
+        return cli("impact", BASE, "-o", "name").out
+
+    cli("update", "-n", "app", "--base-image-trigger-enabled", "false")
+    assert impact() == "lib\n"
+    cli("update", "-n", "app", "--base-image-trigger-type", "Runtime")
+    assert impact() == "lib\napp\n"
+    assert cli.json("show", "-n", "app")["baseImageTrigger"] == "Runtime"

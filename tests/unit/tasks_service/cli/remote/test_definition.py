@@ -198,10 +198,24 @@ def test_flags_of_features_to_come_are_refused_not_ignored() -> None:
 
 
 def test_flags_that_ask_for_nothing_are_taken() -> None:
-    harmless = ("--commit-trigger-enabled", "false", "--base-image-trigger-enabled", "False")
+    harmless = ("--commit-trigger-enabled", "false", "--pull-request-trigger-enabled", "False")
     assert body("--timeout", "5", *harmless) == {"timeout": 5}
     with pytest.raises(click.UsageError, match="triggers are not there yet"):
         body("--commit-trigger-enabled")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--base-image-trigger-enabled", "false"), "None"),
+        (("--base-image-trigger-enabled", "False", "--base-image-trigger-type", "all"), "None"),
+        (("--base-image-trigger-enabled", "true"), "All"),
+        (("--base-image-trigger-type", "runtime"), "Runtime"),
+        (("--base-image-trigger-enabled", "True", "--base-image-trigger-type", "All"), "All"),
+    ],
+)
+def test_the_flags_of_base_images_are_those_of_azure(flags: tuple[str, ...], expected: str) -> None:
+    assert body(*flags) == {"baseImageTrigger": expected}
 
 
 def test_identities_are_refused_with_what_to_do() -> None:
