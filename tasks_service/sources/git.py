@@ -34,7 +34,8 @@ def fetch_git(
     """Check the location out into ``folder/tree``.
 
     Returns:
-        ``commit``, ``branch``, ``tag`` (either may be empty), ``submodules``, and
+        ``commit``, ``branch``, ``tag`` (either may be empty), ``submodules`` (how
+        many), ``links`` (them, if ``settings.submodules``), ``bytes``, ``entries`` and
         ``subject`` of the commit as its author wrote it. With mirrors also
         ``received`` and ``lent``, in bytes.
 
@@ -53,6 +54,7 @@ def fetch_git(
         "url": location.url,
         "ref": location.ref,
         "protocol": location.scheme,
+        "submodules": settings.submodules,
         "is_commit": is_commit(location.ref),
         "is_short_commit": is_short_commit(location.ref),
         "credential": credential and {

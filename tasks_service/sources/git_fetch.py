@@ -205,11 +205,12 @@ def fetch_git(request: Request) -> Answer:
     else:
         name = _find(git, request, ref)
         commit = name.pop("commit", "") or _commit(git, "FETCH_HEAD")
-    entries, links = _measure(git, commit, request)
+    entries, total, links = _measure(git, commit, request)
     git.run("checkout", "--quiet", "--force", "--detach", commit, stdout=False)
     return {
         "ok": True, "commit": commit, "subject": _subject(git, commit), **name,
-        "entries": entries, "submodules": links,
+        "entries": entries, "bytes": total, "submodules": len(links),
+        "links": submodule_links(git, commit, links) if request["submodules"] else [],
     }  # fmt: skip
 
 
@@ -316,21 +317,24 @@ def _revision(git: Git, name: str) -> str:
     return found.decode().strip()
 
 
-def _measure(git: Git, commit: str, request: Request) -> tuple[int, int]:
+def _measure(git: Git, commit: str, request: Request) -> tuple[int, int, dict[bytes, str]]:
     # Before a byte is unpacked: a small pack may hold a tree of any size (G8).
-    entries = total = links = 0
+    entries = total = 0
+    links: dict[bytes, str] = {}
     with git.start("ls-tree", "-r", "-l", "-z", "--full-tree", commit) as process:
         for line in _split_nul(process):
-            meta = line.partition(b"\t")[0].split()
+            words, _, path = line.partition(b"\t")
+            meta = words.split()
             entries += 1
-            links += meta[1] == b"commit"
+            if meta[1] == b"commit":
+                links[path] = meta[2].decode("ascii", "replace")
             total += int(meta[3]) if meta[3].isdigit() else 0
             if total > request["max_bytes"] or entries > request["max_entries"]:
                 process.kill()
                 raise Refusal("too_large" if total > request["max_bytes"] else "too_many")
     if process.returncode:
         raise Refusal("git", command="ls-tree", status=process.returncode, error="")
-    return entries, links
+    return entries, total, links
 
 
 def _split_nul(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
@@ -340,3 +344,35 @@ def _split_nul(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
     while block := process.stdout.read(65536):
         *lines, rest = (rest + block).split(b"\0")
         yield from lines
+
+
+def submodule_links(git: Git, commit: str, links: dict[bytes, str]) -> list[dict[str, str]]:
+    """Return path, commit and URL of every link; the URL is empty if nobody wrote one."""
+    if not links:
+        return []
+    urls = _module_urls(git, commit)
+    found = ((os.fsdecode(path), target) for path, target in links.items())
+    # Half a character of a path can't be told as JSON; nobody's URL is missed.
+    return [
+        {
+            "path": path.encode(errors="replace").decode(),
+            "commit": target,
+            "url": urls.get(path, ""),
+        }
+        for path, target in found
+    ]
+
+
+def _module_urls(git: Git, commit: str) -> dict[str, str]:
+    try:
+        listed = git.run("config", "--list", "-z", f"--blob={commit}:.gitmodules")
+    except Refusal:
+        # There is none, or it is no configuration: then there is no URL.
+        return {}
+    values: dict[str, dict[str, str]] = {}
+    for entry in listed.decode(errors="replace").split("\0"):
+        name, _, value = entry.partition("\n")
+        section, _, variable = name.rpartition(".")
+        if section.startswith("submodule.") and variable in ("path", "url"):
+            values.setdefault(section, {})[variable] = value
+    return {one["path"]: one["url"] for one in values.values() if "path" in one and "url" in one}

@@ -7,6 +7,7 @@ the service's preparer).
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,11 +115,17 @@ def _fetch(
         )
     from tasks_service.sources.git import fetch_git
 
+    started = time.monotonic()
     answer = fetch_git(location, folder, settings, cancel)
     notice(_told(answer["commit"], str(answer["subject"])))
     if answer.get("lent"):
         notice(f"Received {_size(int(answer['received']))}; the rest was here already")
-    if answer["submodules"]:
+    if answer["submodules"] and settings.submodules:
+        from tasks_service.sources.submodules import Budget, fetch_submodules
+
+        budget = Budget.after(answer, settings, started)
+        fetch_submodules(location, folder / "tree", answer, settings, cancel, budget, notice)
+    elif answer["submodules"]:
         notice(f"{answer['submodules']} submodule(s) of {location.url} were not fetched")
     return Source(
         directory_of(folder, location.directory),

@@ -51,6 +51,7 @@ class SourceSettings:
             unpack to less than 256 MiB are not asked.
         folder: Where the sources of this user live while runs need them.
         environment: Proxy and certificate settings passed to Git.
+        submodules: Fetch the submodules of Git sources.
         egress: Rules for where sources may come from; None on the user's own
             machine, where nothing is refused.
         mirrors: What earlier fetches brought; None keeps nothing.
@@ -69,6 +70,7 @@ class SourceSettings:
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     egress: EgressPolicy | None = None
+    submodules: bool = False
     mirrors: Mirrors | None = None
 
     @classmethod
@@ -86,6 +88,7 @@ class SourceSettings:
             known_hosts=_known_hosts(env, home),
             ssh_agent=env.get("SSH_AUTH_SOCK", ""),
             deadline_s=_seconds(env, "TASKS_SOURCE_TIMEOUT", 600),
+            submodules=env.get("TASKS_GIT_SUBMODULES", "") in ("1", "true", "yes"),
             environment={name: env[name] for name in _PASSED_ON if env.get(name)},
         )
 

@@ -51,6 +51,7 @@ class ServiceSources:
             # Whether HTTP is taken, and from whom, the policy says.
             allow_http=True,
             egress=Rules.of(settings).policy,
+            submodules=settings.git_submodules,
             mirrors=Mirrors(settings.state_dir / "mirrors", settings.source_cache)
             if settings.source_cache
             else None,
