@@ -14,6 +14,7 @@ import hmac
 import io
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -41,6 +42,8 @@ class GitServer:
         login: ``(user, password)`` that every request must carry (HTTP Basic),
             or None for open repositories.
         writable: Let clients push as well.
+        certificate: File with a key and its certificate for 127.0.0.1; None
+            serves plain HTTP.
     """
 
     def __init__(
@@ -50,8 +53,18 @@ class GitServer:
         port: int = 0,
         login: tuple[str, str] | None = None,
         writable: bool = False,
+        certificate: Path | None = None,
     ) -> None:
         self._server = _Server(("127.0.0.1", port), root.resolve(), login, writable)
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            # The handshake is for the thread that reads, not for the one that accepts.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self._scheme = "https"
         self._thread: threading.Thread | None = None
         self._serving = False
 
@@ -64,7 +77,7 @@ class GitServer:
         """Return the clone URL of ``name`` (``.git`` is added if missing)."""
         if name and not name.endswith(".git"):
             name += ".git"
-        return f"http://127.0.0.1:{self.port}/{quote(name)}"
+        return f"{self._scheme}://127.0.0.1:{self.port}/{quote(name)}"
 
     def start(self) -> Self:
         """Serve in a background thread."""

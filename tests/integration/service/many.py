@@ -84,8 +84,10 @@ def many(
     Args:
         ports: More loopback ports of this machine that workers reach.
     """
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
+    # The databases' users pass through.
+    for place in (folder, *folder.parents):
+        if not place.stat().st_mode & 0o001:
+            place.chmod(0o755)
     with Network() as network:
         postgres = PostgresServer(folder / "postgres", quiet_port(), listen=network.address)
         redis = RedisServer(folder / "redis", quiet_port(), listen=network.address)

@@ -1,0 +1,95 @@
+"""Looking for what must not be there: secrets, and leftovers of runs.
+
+Reads databases as files and dumps, Redis, folders and the process list.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+Find = Callable[[bytes], object]
+
+
+def in_files(folder: Path, find: Find, since: float = 0) -> list[str]:
+    """Return the files below a folder, changed since then, in which something is found."""
+    found = []
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            path = Path(directory, name)
+            try:
+                status = path.lstat()
+                if max(status.st_mtime, status.st_ctime) < since or not path.is_file():
+                    continue
+                with path.open("rb") as stream:
+                    while data := stream.read(8 << 20):
+                        if find(data):
+                            found.append(str(path))
+                            break
+            except FileNotFoundError:
+                continue
+    return found
+
+
+def postgres_dump(url: str) -> bytes:
+    """Return all that a database holds, as ``pg_dump`` says it."""
+    parts = urlsplit(url)
+    program = shutil.which("pg_dump")
+    assert program is not None
+    done = subprocess.run(
+        [program, "-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username),
+         parts.path.lstrip("/")],
+        env=os.environ | {"PGPASSWORD": parts.password or ""},
+        capture_output=True,
+        check=True,
+    )  # fmt: skip
+    assert b"COPY public.runs" in done.stdout
+    return done.stdout
+
+
+def redis_dump(url: str) -> bytes:
+    """Return every key of a Redis and what it holds."""
+    found = []
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter():
+            found += [key, client.dump(key) or b""]
+    return b"\n".join(found)
+
+
+def command_lines() -> Iterator[bytes]:
+    """Yield the command lines of all processes."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.read_bytes().replace(b"\0", b" ")
+        except OSError:
+            continue
+
+
+def environments(pids: set[int]) -> Iterator[bytes]:
+    """Yield the environments of all descendants of processes, without their own."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = int(fields[1])
+    below = set(pids)
+    while more := {pid for pid, parent in parents.items() if parent in below} - below:
+        below |= more
+    for pid in below - pids:
+        process = Path(f"/proc/{pid}")
+        try:
+            words, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
+            own = Path(f"/proc/{parents[pid]}/cmdline").read_bytes()
+        except OSError:
+            continue
+        # Between fork and exec a child is its parent still.
+        if words != own:
+            yield words + environment
