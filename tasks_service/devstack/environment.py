@@ -64,7 +64,7 @@ def for_bench(stack: Stack) -> dict[str, str]:
 
 def bench_image(stack: Stack) -> str:
     """Return the image of the second engine, built if it is missing."""
-    return images.runner(stack.runners, stack.debian_image, target="bench")
+    return images.runner(stack.where, stack.runners, stack.debian_image, target="bench")
 
 
 def _version(engine: Engine) -> str:

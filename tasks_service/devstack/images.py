@@ -71,7 +71,7 @@ def debian(where: Layout, engine: Engine, *, hub: bool) -> str:
     return name
 
 
-def runner(engine: Engine, base: str, *, target: str = "runner") -> str:
+def runner(where: Layout, engine: Engine, base: str, *, target: str = "runner") -> str:
     """Return the runner image on ``base``, built unless it is there.
 
     Args:
@@ -83,7 +83,12 @@ def runner(engine: Engine, base: str, *, target: str = "runner") -> str:
     what = "Runner image" if target == "runner" else "Runner image with the engine's client"
     with progress.step(what) as shown:
         return image.build_runner_image(
-            engine.api, base, _apt_files(), lambda _, text: shown.update(text), target=target
+            engine.api,
+            base,
+            str(where.state.resolve()),
+            _apt_files(),
+            lambda _, text: shown.update(text),
+            target=target,
         )
 
 

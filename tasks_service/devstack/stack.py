@@ -142,7 +142,7 @@ def _engine(where: Layout, outer: Engine | None, programs: Mapping[str, str]) ->
 
 
 def _runner_image(where: Layout, engine: Engine, base: str) -> str:
-    image = images.runner(engine, base)
+    image = images.runner(where, engine, base)
     # `tasks run` reads this back; without it it knows no engine and no image.
     config.save(config.DindConfig(where.state.resolve(), engine.address, image))
     return image

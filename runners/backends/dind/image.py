@@ -27,12 +27,13 @@ REPOSITORY = "tasks-service/runner"
 _FOLDER = Path(__file__).parents[2] / "image"
 _FILES = ("Dockerfile", "entry")
 _TAIL = 20
+_OWNER = PREFIX + "image-of"
 # Git and the engine's client print colours and progress into the log.
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f]")
 
 
-def reference(api: EngineApi, base: str, *, target: str = "runner") -> str:
-    """Return the reference that the image on ``base`` has, built or not.
+def reference(api: EngineApi, base: str, owner: str, *, target: str = "runner") -> str:
+    """Return the reference that an installation's image on ``base`` has, built or not.
 
     Raises:
         Unavailable: the engine has no such base image.
@@ -41,7 +42,9 @@ def reference(api: EngineApi, base: str, *, target: str = "runner") -> str:
         base_id = str(api.get(f"/images/{base}/json")["Id"])
     except NotFound as exc:
         raise Unavailable(f"the runner image's base {base!r} is not in the engine") from exc
-    digest = hashlib.sha256(f"{base_id}\0{target}\0".encode())
+    # Installations that share an engine have an image each, so that one can
+    # remove its own; the engine keeps their layers once.
+    digest = hashlib.sha256(f"{base_id}\0{target}\0{owner}\0".encode())
     for name in _FILES:
         digest.update((_FOLDER / name).read_bytes() + b"\0")
     return f"{_repository(target)}:{digest.hexdigest()[:16]}"
@@ -50,6 +53,7 @@ def reference(api: EngineApi, base: str, *, target: str = "runner") -> str:
 def build_runner_image(
     api: EngineApi,
     base: str,
+    owner: str,
     apt_files: Mapping[str, bytes] | None = None,
     notice: Callable[[str, str], None] = silent,
     *,
@@ -60,6 +64,7 @@ def build_runner_image(
     Args:
         api: The outer engine.
         base: Reference of a Debian image in it.
+        owner: The installation, such as its state folder.
         apt_files: Files to lay over ``/etc/apt`` of the base, by relative
             path, for machines that reach their packages in their own way.
         notice: Told every line of progress.
@@ -69,7 +74,7 @@ def build_runner_image(
         Unavailable: the base is missing, or a build step failed; the last
             lines are in the detail.
     """
-    name = reference(api, base, target=target)
+    name = reference(api, base, owner, target=target)
     if _present(api, name):
         return name
     network = f"tasks-build-{secrets.token_hex(4)}"
@@ -79,10 +84,11 @@ def build_runner_image(
         {"Name": network, "Options": options, "Labels": {PREFIX + "build": "1"}},
     )
     try:
-        _build(api, name, base, target, network, _context(apt_files or {}), notice)
+        labels = {PREFIX + "image": target, _OWNER: owner}
+        _build(api, name, base, target, network, _context(apt_files or {}), labels, notice)
     finally:
         api.delete(f"/networks/{network}")
-    _remove_older(api, name, target)
+    _remove_older(api, name, target, owner)
     return name
 
 
@@ -93,6 +99,7 @@ def _build(
     target: str,
     network: str,
     context: bytes,
+    labels: Mapping[str, str],
     notice: Callable[[str, str], None],
 ) -> None:
     query = {
@@ -102,7 +109,7 @@ def _build(
         "buildargs": {"BASE": base},
         "rm": True,
         "forcerm": True,
-        "labels": {PREFIX + "image": target},
+        "labels": dict(labels),
     }
     last: list[str] = []
     for line in api.stream("/build", context, query, {"Content-Type": "application/x-tar"}):
@@ -140,11 +147,10 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
     tar.addfile(entry, io.BytesIO(data))
 
 
-def _remove_older(api: EngineApi, keep: str, target: str) -> None:
+def _remove_older(api: EngineApi, keep: str, target: str, owner: str) -> None:
     with suppress(RunnerError):
-        found: list[dict[str, Any]] = api.get(
-            "/images/json", {"filters": {"label": [f"{PREFIX}image={target}"]}}
-        )
+        labels = [f"{PREFIX}image={target}", f"{_OWNER}={owner}"]
+        found: list[dict[str, Any]] = api.get("/images/json", {"filters": {"label": labels}})
         for image in found:
             for tag in image.get("RepoTags") or []:
                 if tag != keep and tag.startswith(_repository(target) + ":"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def test_an_engine_that_remaps_users_is_used_and_left(
-    tmp_path: Path, state_dir: Path, engine_old: str, base_image: str
+    tmp_path: Path, state_dir: Path, engine_old: str, base_image: str, runner_image: str
 ) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
@@ -31,6 +31,14 @@ def test_an_engine_that_remaps_users_is_used_and_left(
         done = tasks("setup")
         assert done.returncode == 0, done.stderr
         assert f"ready: runners live in {engine_old}" in done.stdout
+    # What another installation has in the engine is not touched.
+    there = subprocess.run(
+        ["docker", "-H", engine_old, "image", "inspect", "--format", "there", runner_image],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert there.stdout.strip() == "there", there.stderr
     command = f"{base_image} echo set up"
     registry = base_image.partition("/")[0]
     done = tasks("run", "/dev/null", "--local", "-r", registry, "--cmd", command)

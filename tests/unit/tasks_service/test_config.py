@@ -35,13 +35,13 @@ def test_times_sizes_lists_and_flags_are_read() -> None:
             "TASKSD_LEASE": "2m",
             "TASKSD_MAX_UPLOAD": "1.5g",
             "TASKSD_ALLOW_HOSTS": "a, b",
-            "TASKSD_GIT_LFS": "yes",
+            "TASKSD_GIT_SUBMODULES": "yes",
         }
     ).settings
     assert settings.lease == 120
     assert settings.max_upload == 3 << 29
     assert settings.allow_hosts == ("a", "b")
-    assert settings.git_lfs is True
+    assert settings.git_submodules is True
 
 
 def test_secrets_come_from_files_and_are_not_shown(tmp_path: Path) -> None:
