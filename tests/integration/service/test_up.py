@@ -136,7 +136,7 @@ def test_everything_killed_at_once_during_five_runs(
 def test_every_worker_takes_its_part(service: Service, base_image: str) -> None:
     workers = len(service.call("GET", "/workers")["items"])
     assert workers == (2 if isinstance(service, Many) else 1)
-    runs = [service.run(f"{base_image} sleep 4") for _ in range(2 * workers)]
+    runs = [service.run(f"{base_image} sleep 8") for _ in range(2 * workers)]
     await_that(
         lambda: [w["active"] for w in service.call("GET", "/workers")["items"]] == [2] * workers
     )
