@@ -48,7 +48,7 @@ class Moment(datetime):
         name = self.tzname() or ""
         named = name if name[:1].isalpha() and ("+" not in name or name == "UTC") else zone
         utc = self.utcoffset() in (None, timedelta(0)) and name in ("", "UTC")
-        return f"{self:%Y-%m-%d %H:%M:%S}{fraction} {zone} {'UTC' if utc else named}"
+        return f"{self.year:04d}-{self:%m-%d %H:%M:%S}{fraction} {zone} {'UTC' if utc else named}"
 
 
 def _plain(value: object) -> object:

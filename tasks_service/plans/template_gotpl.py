@@ -50,11 +50,10 @@ _MAX_REGEX_WORK = 2_000_000
 _MAX_SLOW_CALLS = 2
 
 _READS_HOST = ("env", "expandenv", "getHostByName")
-# These need an optional package, and cost a processor seconds.
+# These cost a processor seconds: they make keys, or hash slowly on purpose.
 _NOT_OFFERED = (
-    "bcrypt", "htpasswd", "encryptAES", "decryptAES", "buildCustomCert", "genCA",
-    "genCAWithKey", "genPrivateKey", "genSelfSignedCert", "genSelfSignedCertWithKey",
-    "genSignedCert", "genSignedCertWithKey",
+    "bcrypt", "htpasswd", "buildCustomCert", "genCA", "genCAWithKey", "genPrivateKey",
+    "genSelfSignedCert", "genSelfSignedCertWithKey", "genSignedCert", "genSignedCertWithKey",
 )  # fmt: skip
 _GROWING_BUILTINS = ("html", "js", "urlquery")
 _PRINTING = frozenset(("print", "println", "printf"))

@@ -57,6 +57,8 @@ def render(text: str, *, strict: bool = False) -> Rendered:
         ("{{ regexReplaceAll \"[0-9]+\" \"a1b22\" \"#\" }}", "a#b#"),
         ("{{ toDate \"2006-01-02\" \"2026-03-04\" | date \"02.01.06\" }}", "04.03.26"),
         ("{{ \"a\" | sha256sum | trunc 8 }}", "ca978112"),
+        ("{{ encryptAES \"key\" \"text\" | decryptAES \"key\" }}", "text"),
+        ("{{ toDate \"2006\" \"no date\" }}", "0001-01-01 00:00:00 +0000 UTC"),
         ("{{ ternary \"a\" \"b\" true }}{{ coalesce \"\" \"c\" }}", "ac"),
         ("{{ uuidv4 | len }} {{ randAlphaNum 5 | len }}", "36 5"),
         ("{{ \"}}\" }}{{ `{{` }}", "}}{{"),
