@@ -127,7 +127,8 @@ def compile_file(
         text = _read(name)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        return Compiled(shown, None, (Problem(shown, 1, 1, ERROR, "TF100", reason),))
+        problem = Problem(shown, 1, 1, ERROR, "TF100", reason)
+        return Compiled(shown, None, (problem,), render_failed=True)
     values: bytes | None = None
     values_file = parameters["values_file"] or ""
     if values_file:
@@ -136,7 +137,7 @@ def compile_file(
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             problem = Problem(values_file, 1, 1, ERROR, "TF100", reason)
-            return Compiled(shown, None, (problem,))
+            return Compiled(shown, None, (problem,), render_failed=True)
     given = {
         option.replace("-", "_"): parameters[f"run_{option.replace('-', '_')}"]
         for option in _RUN_OPTIONS

@@ -67,7 +67,11 @@ def test_a_missing_file_is_a_problem(capsys: pytest.CaptureFixture[str]) -> None
     assert "gone.yaml:1:1: error TF100 no such file" in capsys.readouterr().out
     assert main(["plan", "gone.yaml"]) == 2
     assert "no such file" in capsys.readouterr().err
+    assert main(["render", "gone.yaml"]) == 2
+    assert "no such file" in capsys.readouterr().err
     write(GOOD)
+    assert main(["render", "--values", "gone.yaml"]) == 2
+    assert "no such file" in capsys.readouterr().err
     assert main(["lint", "--values", "gone.yaml"]) == 2
     assert main(["lint", "."]) == 2
 
