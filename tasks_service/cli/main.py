@@ -55,6 +55,7 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Servers": {
         "context": (f"{_REMOTE}.context", "Name servers; choose the one to ask."),
+        "notification": (f"{_REMOTE}.notification", "Tell others how runs end."),
         "token": (f"{_REMOTE}.token", "Create, list and revoke API tokens."),
         "workers": (f"{_REMOTE}.machines:workers", "List the workers of the server."),
         "pools": (f"{_REMOTE}.machines:pools", "List pools, and what waits for them."),

@@ -241,6 +241,31 @@ class ServiceClient:
         answer = self._http.request("GET", path, query={"count": str(count)})
         return read_object(answer.body, "fire times")
 
+    # --- notifications ---
+
+    def notifications(self) -> Iterator[JSON]:
+        """Yield who is told of the ends of runs."""
+        return self._items("/notifications", {}, limit=10_000)
+
+    def add_notification(self, name: str, body: JSON) -> JSON:
+        """Add a receiver; the answer holds its secret, this once."""
+        path = f"{API}/notifications/{_quoted(name)}"
+        answer = self._http.request("PUT", path, body=dict(body), repeat=False)
+        return read_object(answer.body, "a notification")
+
+    def delete_notification(self, name: str) -> None:
+        """Remove a receiver and its deliveries."""
+        self._http.request("DELETE", f"{API}/notifications/{_quoted(name)}", repeat=False)
+
+    def deliveries(self, name: str, filters: Mapping[str, str]) -> Iterator[JSON]:
+        """Yield the newest deliveries of a receiver."""
+        return self._items(f"/notifications/{_quoted(name)}/deliveries", filters, limit=100)
+
+    def redeliver(self, name: str, delivery: str) -> JSON:
+        """Try a delivery again from the start."""
+        path = f"{API}/notifications/{_quoted(name)}/deliveries/{_quoted(delivery)}/redeliver"
+        return read_object(self._http.request("POST", path, repeat=True).body, "a delivery")
+
     # --- access and machines ---
 
     def create_token(self, body: JSON) -> JSON:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tasks_service.scheduler.duties import Duties
 from tasks_service.scheduler.loop import Duty, Scheduler
+from tasks_service.scheduler.notices import NoticeDuty
 from tasks_service.scheduler.timers import TimerDuty
 
-__all__ = ["Duties", "Duty", "Scheduler", "TimerDuty"]
+__all__ = ["Duties", "Duty", "NoticeDuty", "Scheduler", "TimerDuty"]

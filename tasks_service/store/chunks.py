@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, literal, select, update
 
 from tasks_service.model.log import END, SYSTEM, LogChunk
 from tasks_service.store.database import Database, moment
-from tasks_service.store.tables import log_chunks, runs
+from tasks_service.store.tables import finished_runs, log_chunks, runs
 
 _PAGE_BYTES = 4 << 20
 
@@ -46,10 +46,18 @@ def append_counted(connection: Connection, sequence: int, chunks: Sequence[LogCh
 
 
 def append_end(connection: Connection, sequence: int, text: str, note: str = "") -> None:
-    """Close a run's log with ``text``, after one line of ours where there is one."""
+    """Close an ended run's log with ``text``, after one line of ours where there is one.
+
+    In the same transaction the run is put on the outbox of ends.
+    """
     time = moment(connection)
     chunks = [LogChunk("", SYSTEM, time, note.encode() + b"\n")] if note else []
     append_counted(connection, sequence, [*chunks, LogChunk("", END, time, text.encode())])
+    ended = select(runs.c.id, literal(time)).where(runs.c.sequence == sequence)
+    known = select(finished_runs.c.run_id).where(finished_runs.c.run_id == runs.c.id)
+    connection.execute(
+        insert(finished_runs).from_select(["run_id", "time"], ended.where(~known.exists()))
+    )
 
 
 class LogStore:

@@ -15,6 +15,7 @@ from tasks_service.store.chunks import LogStore
 from tasks_service.store.database import Database
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.leases import LeaseStore
+from tasks_service.store.notifications import NotificationStore
 from tasks_service.store.recovery import RecoveryStore
 from tasks_service.store.rewrap import rewrap_all
 from tasks_service.store.runs import RunStore
@@ -41,6 +42,7 @@ class Store:
         self.recovery = RecoveryStore(database)
         self.logs = LogStore(database)
         self.tasks = TaskStore(database, envelope)
+        self.notifications = NotificationStore(database, envelope)
         self.timers = TimerStore(database, envelope)
         self.tokens = TokenStore(database)
         self.audit = AuditStore(database)

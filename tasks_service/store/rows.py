@@ -69,6 +69,11 @@ def task_place(name: str) -> str:
     return f"tasks/{name}"
 
 
+def notification_place(name: str) -> str:
+    """Return what the sealed receiver of a notification belongs to."""
+    return f"notifications/{name}"
+
+
 def run_of(row: Row[Any], images: Iterable[str] = ()) -> Run:
     """Return the Run of a row of ``runs``."""
     return Run(

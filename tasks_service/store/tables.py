@@ -243,3 +243,41 @@ timer_fires = Table(
     _text("problem"),
 )
 Index("ix_timer_fires_fired", timer_fires.c.fired)
+
+finished_runs = Table(
+    "finished_runs",
+    metadata,
+    # The outbox of ends: written with the end, removed once receivers are planned.
+    Column("run_id", Text, primary_key=True),
+    Column("time", Float(53), nullable=False),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    _text("address"),
+    _text("events", "[]"),
+    _text("tasks", "[]"),
+    Column("secrets", Text, nullable=False),
+    Column("created", Float(53), nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("notification", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    _text("event"),
+    _text("body"),
+    Column("status", Text, nullable=False),
+    Column("at", Float(53), nullable=False),
+    _int("attempts"),
+    _int("code"),
+    _text("problem"),
+    Column("created", Float(53), nullable=False),
+)
+Index("ix_deliveries_due", deliveries.c.status, deliveries.c.at)
+Index("ix_deliveries_once", deliveries.c.notification, deliveries.c.run_id, unique=True)

@@ -163,6 +163,27 @@ class RunPatch(Wire):
     archived: bool
 
 
+class NotificationInput(Wire):
+    """Who shall be told of the ends of runs.
+
+    ``secret`` signs webhooks; one is made where none is given. ``tasks`` are
+    patterns of the tasks it is for; without any it is for all runs.
+    """
+
+    kind: Literal["webhook", "slack"]
+    url: Short
+    events: (
+        Annotated[list[Literal["finished", "failed", "recovered"]], Field(min_length=1)] | None
+    ) = Field(None, description="`failed` and `recovered` if left out.")
+    tasks: (
+        Annotated[
+            list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-*?]{1,100}$")]], Field(max_length=100)
+        ]
+        | None
+    ) = None
+    secret: Short | None = None
+
+
 class TokenInput(Wire):
     """A token to be made.
 

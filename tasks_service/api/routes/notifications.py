@@ -1,0 +1,129 @@
+"""Who is told of the ends of runs, and what became of each message."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query
+
+from runners.model.errors import InvalidInput, RunnerError
+from tasks_service.api.caller import Admin
+from tasks_service.api.models.base import rfc3339
+from tasks_service.api.models.inputs import NotificationInput
+from tasks_service.api.models.notices import (
+    DeliveryPageView,
+    DeliveryView,
+    NewNotificationView,
+    NotificationPageView,
+    NotificationView,
+)
+from tasks_service.api.parts import Wired
+from tasks_service.api.routes.paging import Limit
+from tasks_service.model.notification import (
+    FAILED,
+    RECOVERED,
+    WAITING,
+    Delivery,
+    Notification,
+    Receiver,
+)
+from tasks_service.notifiers.send import new_secret, secret_key
+from tasks_service.runs.fields import FieldError, raise_if_any
+
+router = APIRouter(prefix="/api/v1", tags=["notifications"])
+Status = Annotated[Literal["waiting", "delivered", "dead"] | None, Query()]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,49}")
+
+
+@router.get("/notifications")
+def list_notifications(caller: Admin, parts: Wired) -> NotificationPageView:
+    """List who is told."""
+    del caller
+    found = parts.store.notifications.list()
+    return NotificationPageView(items=[NotificationView(**_fields(one)) for one in found])
+
+
+@router.put("/notifications/{name}", status_code=201)
+def add_notification(
+    name: str, body: NotificationInput, caller: Admin, parts: Wired
+) -> NewNotificationView:
+    """Add a receiver. One that is there already is not replaced."""
+    errors = []
+    if not _NAME.fullmatch(name):
+        errors.append(FieldError("", "a name is 1 to 50 letters, digits, '-' and '_'"))
+    try:
+        parts.life.rules.policy.check_text(body.url, what="receiver")
+        if not body.url.lower().startswith(("https://", "http://")):
+            raise InvalidInput("a receiver is an https URL")
+    except RunnerError as error:
+        errors.append(FieldError("/url", error.message))
+    secret = body.secret or ""
+    try:
+        if secret:
+            secret_key(secret)
+    except InvalidInput as error:
+        errors.append(FieldError("/secret", error.message))
+    if body.kind == "slack" and secret:
+        errors.append(FieldError("/secret", "only webhooks are signed"))
+    raise_if_any(errors)
+    if body.kind == "webhook" and not secret:
+        secret = new_secret()
+    events = tuple(body.events or (FAILED, RECOVERED))
+    one = Notification(
+        name, body.kind, urlsplit(body.url).hostname or "", events, tuple(body.tasks or ())
+    )
+    parts.store.notifications.create(one, Receiver(body.url, secret))
+    caller.audit(parts.store, "notification.create", f"notifications/{name}", host=one.address)
+    return NewNotificationView(**_fields(one), secret=secret)
+
+
+@router.delete("/notifications/{name}", status_code=204)
+def delete_notification(name: str, caller: Admin, parts: Wired) -> None:
+    """Remove a receiver and its deliveries."""
+    parts.store.notifications.delete(name)
+    caller.audit(parts.store, "notification.delete", f"notifications/{name}")
+
+
+@router.get("/notifications/{name}/deliveries")
+def list_deliveries(
+    name: str, caller: Admin, parts: Wired, limit: Limit = 50, status: Status = None
+) -> DeliveryPageView:
+    """List the newest messages to a receiver, and what became of them."""
+    del caller
+    found = parts.store.notifications.deliveries(name, status=status or "", limit=limit)
+    return DeliveryPageView(items=[_delivery(one) for one in found])
+
+
+@router.post("/notifications/{name}/deliveries/{delivery}/redeliver", status_code=202)
+def redeliver(name: str, delivery: str, caller: Admin, parts: Wired) -> DeliveryView:
+    """Try a message again from the start, also a dead or delivered one."""
+    found = parts.store.notifications.redeliver(name, delivery)
+    caller.audit(parts.store, "notification.redeliver", f"notifications/{name}", delivery=delivery)
+    return _delivery(found)
+
+
+def _fields(one: Notification) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "host": one.address,
+        "events": list(one.events),
+        "tasks": list(one.tasks),
+        "created": rfc3339(one.created),
+    }
+
+
+def _delivery(one: Delivery) -> DeliveryView:
+    return DeliveryView(
+        id=one.id,
+        run=one.run_id,
+        event=one.event,
+        status=one.status,
+        attempts=one.attempts,
+        code=one.code,
+        problem=one.problem,
+        at=rfc3339(one.at) if one.status == WAITING else None,
+        created=rfc3339(one.created),
+    )

@@ -1,0 +1,56 @@
+"""Notifications: who is told of which ends of runs, and each delivery of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+FINISHED, FAILED, RECOVERED = "finished", "failed", "recovered"
+EVENTS = (FINISHED, FAILED, RECOVERED)
+KINDS = ("webhook", "slack")
+SIGNED_KINDS = ("webhook",)
+WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One receiver.
+
+    Attributes:
+        kind: One of KINDS.
+        address: Its host, for people; the whole URL may be a secret.
+        events: Some of EVENTS.
+        tasks: Globs of task names; empty is all, and quick runs.
+    """
+
+    name: str
+    kind: str
+    address: str
+    events: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where it goes, sealed at rest."""
+
+    url: str = field(repr=False)
+    secret: str = field(default="", repr=False)
+    """Signs webhooks: ``whsec_`` and base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to one receiver, tried until it is taken or dead."""
+
+    id: str
+    notification: str
+    run_id: str
+    event: str
+    body: str
+    status: str
+    at: float
+    attempts: int
+    code: int
+    problem: str
+    created: float
