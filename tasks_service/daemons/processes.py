@@ -157,6 +157,7 @@ def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     stack.callback(registry.close)
     bases = base_groups(parts.store, life, registry, parts.settings)
     notices = NoticeDuty(parts.store, parts.settings)
+    stack.callback(notices.close)
     scheduler = Scheduler((*duties.groups(), timers.group(), notices.group(), *bases))
     stack.callback(announcer.close)
     scheduler.start()

@@ -23,7 +23,7 @@ from tasks_service.egress.addresses import Address, Network, kind_of, parse_addr
 Resolver = Callable[[str, int], Sequence[str]]
 """Host and port in, addresses out; raises OSError where there are none."""
 
-PORTS = {"https": 443, "http": 80, "ssh": 22}
+PORTS = {"https": 443, "http": 80, "ssh": 22, "smtp": 587, "smtps": 465}
 """The schemes there are, with the port each has by itself."""
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
@@ -69,6 +69,7 @@ class EgressPolicy:
             credentials is let through by a network of that one address only.
         allow_http: Take ``http://`` from any host; listed hosts may have it anyway.
         ports: Ports of hosts that are not listed.
+        schemes: What a URL may begin with.
         resolver: Where names become addresses.
 
     Raises:
@@ -79,6 +80,7 @@ class EgressPolicy:
     allow_networks: tuple[str, ...] = ()
     allow_http: bool = False
     ports: frozenset[int] = frozenset({22, 80, 443})
+    schemes: tuple[str, ...] = ("https", "http", "ssh")
     resolver: Resolver = system_resolver
 
     def __post_init__(self) -> None:
@@ -152,13 +154,14 @@ class EgressPolicy:
         except ValueError as exc:
             raise InvalidInput(f"{what} {_shown(url)!r} is not a URL: {exc}") from exc
         scheme = parts.scheme.lower()
-        if scheme not in PORTS:
-            raise InvalidInput(f"{what} scheme {scheme[:20]!r} is not allowed (allowed: https)")
+        if scheme not in self.schemes:
+            allowed = self.schemes[0]
+            raise InvalidInput(f"{what} scheme {scheme[:20]!r} is not allowed (allowed: {allowed})")
         _check_authority(parts, host, what)
         if port == 0:
             raise InvalidInput(f"{what} {_shown(url)!r} has port 0")
         number = port or PORTS[scheme]
-        listed = self._listed(host, number)
+        listed = self.lists(host, number)
         if scheme == "http" and not (self.allow_http or listed):
             raise InvalidInput(
                 f"{what} scheme 'http' is not allowed (allowed: https)",
@@ -166,7 +169,8 @@ class EgressPolicy:
             )
         return scheme, host, number
 
-    def _listed(self, host: str, port: int) -> bool:
+    def lists(self, host: str, port: int) -> bool:
+        """Return whether the operator listed a host: it is trusted, wherever it is."""
         for text in self.allow_hosts:
             name, _, only = _host_and_port(text)
             if only and only != str(port):
@@ -192,7 +196,7 @@ class EgressPolicy:
         return found
 
     def _judge(self, host: str, port: int, found: Sequence[Address], what: str) -> None:
-        if self._listed(host, port):
+        if self.lists(host, port):
             return
         for address in found:
             kind = kind_of(address)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 FINISHED, FAILED, RECOVERED = "finished", "failed", "recovered"
 EVENTS = (FINISHED, FAILED, RECOVERED)
-KINDS = ("webhook", "slack")
-SIGNED_KINDS = ("webhook",)
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
 
 
@@ -16,8 +14,8 @@ class Notification:
     """One receiver.
 
     Attributes:
-        kind: One of KINDS.
-        address: Its host, for people; the whole URL may be a secret.
+        kind: A key of ``notifiers.KINDS``.
+        address: Where it goes, for people; the whole URL may be a secret.
         events: Some of EVENTS.
         tasks: Globs of task names; empty is all, and quick runs.
     """
@@ -37,6 +35,11 @@ class Receiver:
     url: str = field(repr=False)
     secret: str = field(default="", repr=False)
     """Signs webhooks: ``whsec_`` and base64."""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    """E-mail: the login at the mail server, whom it is from, whom it is to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import IntegrityError
@@ -145,16 +145,33 @@ class NotificationStore:
 
         self._db.write(work)
 
-    def take(self, *, hold_s: float, limit: int = 32) -> tuple[Delivery, ...]:
-        """Return deliveries whose time came, each to one caller for ``hold_s`` seconds."""
+    def take(
+        self, *, hold_s: float, limit: int = 32, each: int = 0, without: Collection[str] = ()
+    ) -> tuple[Delivery, ...]:
+        """Return deliveries whose time came, each to one caller for ``hold_s`` seconds.
+
+        Args:
+            hold_s: Whoever has not said by then what became of one lost it.
+            limit: How many at most.
+            each: How many of one receiver at most; 0 is no limit.
+            without: Receivers to be left alone.
+        """
 
         def work(connection: Connection) -> tuple[Delivery, ...]:
             time = moment(connection)
-            which = (deliveries.c.status == WAITING, deliveries.c.at <= time)
-            query = select(deliveries.c.id).where(*which).order_by(deliveries.c.at).limit(limit)
-            if not self._db.is_sqlite:
-                query = query.with_for_update(skip_locked=True)
+            which = [deliveries.c.status == WAITING, deliveries.c.at <= time]
+            if without:
+                which.append(deliveries.c.notification.not_in(without))
+            place = func.row_number().over(
+                partition_by=deliveries.c.notification, order_by=deliveries.c.at
+            )
+            due = select(deliveries.c.id, deliveries.c.at, place.label("place")).where(*which)
+            ranked = due.subquery()
+            query = select(ranked.c.id).order_by(ranked.c.at).limit(limit)
+            if each:
+                query = query.where(ranked.c.place <= each)
             ids = list(connection.execute(query).scalars())
+            # Of two that chose the same at once, one finds it held by the other.
             rows = connection.execute(
                 update(deliveries)
                 .where(deliveries.c.id.in_(ids), *which)
@@ -165,9 +182,9 @@ class NotificationStore:
 
         return self._db.write(work)
 
-    def delivered(self, one: Delivery, code: int) -> None:
-        """Note that a receiver took it."""
-        self._note(one, {"status": DELIVERED, "code": code, "problem": ""})
+    def delivered(self, one: Delivery, code: int, problem: str = "") -> None:
+        """Note that a receiver took it; ``problem`` is what it did not take of it."""
+        self._note(one, {"status": DELIVERED, "code": code, "problem": problem[:500]})
 
     def failed(self, one: Delivery, code: int, problem: str, *, retry_s: float | None) -> None:
         """Note why it was not taken; tried again in ``retry_s``, or dead where that is None."""

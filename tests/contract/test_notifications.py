@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +20,7 @@ from runners.model.status import RunStatus
 from tasks_service.config import Settings
 from tasks_service.model.notification import Delivery, Notification, Receiver
 from tasks_service.model.run import Cause, NewRun, RunEnd, RunRequest
-from tasks_service.notifiers import send as sending
+from tasks_service.notifiers import post as posting
 from tasks_service.scheduler import notices
 from tasks_service.scheduler.notices import NoticeDuty
 from tasks_service.store import Store
@@ -37,6 +39,7 @@ class Sink:
     location: str = ""
     hang: threading.Event = field(default_factory=threading.Event)
     hangs: bool = False
+    drips: bool = False
     got: list[tuple[dict[str, str], str]] = field(default_factory=list)
 
     @property
@@ -46,6 +49,18 @@ class Sink:
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def other() -> Iterator[Sink]:
+    with receiving() as found:
+        yield found
+
+
+@contextmanager
+def receiving() -> Iterator[Sink]:
     found = Sink()
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,6 +70,11 @@ def sink() -> Iterator[Sink]:
             found.got.append((headers, body))
             if found.hangs:
                 found.hang.wait(20)
+            while found.drips and not found.hang.wait(0.05):
+                try:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                except OSError:
+                    return
             self.send_response(found.code)
             if found.location:
                 self.send_header("Location", found.location)
@@ -69,13 +89,17 @@ def sink() -> Iterator[Sink]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     found.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
-    yield found
-    found.hang.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield found
+    finally:
+        found.hang.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture(params=KINDS)
@@ -84,8 +108,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield found
 
 
-def duty(store: Store, folder: Path, *hosts: str) -> NoticeDuty:
-    return NoticeDuty(store, Settings(state_dir=folder, allow_hosts=hosts))
+def duty(store: Store, folder: Path, *hosts: str, networks: tuple[str, ...] = ()) -> NoticeDuty:
+    return NoticeDuty(store, Settings(state_dir=folder, allow_hosts=hosts, allow_networks=networks))
 
 
 def told(store: Store, sink: Sink, *events: str, kind: str = "webhook", tasks: str = "") -> None:
@@ -115,7 +139,7 @@ def deliveries(store: Store) -> list[Delivery]:
 def work(one: NoticeDuty) -> None:
     while one.plan():
         pass
-    while one.deliver():
+    while one.deliver() or one.rest(30):
         pass
 
 
@@ -208,7 +232,7 @@ def test_a_receiver_that_fails_is_asked_again_and_then_dead_until_somebody_redel
 def test_a_receiver_that_hangs_is_left_for_later(
     store: Store, tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(posting, "TIMEOUT_S", 0.3)
     told(store, sink)
     ended(store, "r1", RunStatus.FAILED)
     sink.hangs = True
@@ -217,6 +241,44 @@ def test_a_receiver_that_hangs_is_left_for_later(
     assert (waiting.status, waiting.attempts) == ("waiting", 1)
     assert "did not answer" in waiting.problem
     assert waiting.at > waiting.created + 3
+
+
+def test_a_receiver_that_drips_is_left_for_later_all_the_same(
+    store: Store, tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "TIMEOUT_S", 0.5)
+    told(store, sink)
+    ended(store, "r1", RunStatus.FAILED)
+    sink.drips = True
+    began = time.monotonic()
+    work(duty(store, tmp_path, "127.0.0.1"))
+    assert time.monotonic() - began < 10
+    (waiting,) = deliveries(store)
+    assert (waiting.status, waiting.attempts) == ("waiting", 1)
+    assert "did not answer" in waiting.problem
+
+
+def test_a_receiver_that_hangs_holds_up_no_other(
+    store: Store, tmp_path: Path, sink: Sink, other: Sink
+) -> None:
+    told(store, sink, "failed")
+    store.notifications.create(
+        Notification("good", "webhook", "127.0.0.1", ("failed",)), Receiver(other.url, SECRET)
+    )
+    sink.hangs = True
+    for number in range(30):
+        ended(store, f"r{number}", RunStatus.FAILED)
+    one = duty(store, tmp_path, "127.0.0.1")
+    while one.plan():
+        pass
+    deadline = time.monotonic() + 8
+    while len(other.got) < 30:
+        one.deliver()
+        assert time.monotonic() < deadline, "the good receiver waits for the one that hangs"
+    assert 0 < len(sink.got) <= 4
+    sink.hang.set()
+    work(one)
+    assert {found.status for found in store.notifications.deliveries("good")} == {"delivered"}
 
 
 def test_a_redirect_inward_is_not_followed(store: Store, tmp_path: Path, sink: Sink) -> None:

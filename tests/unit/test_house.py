@@ -9,7 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("runners", "tasks_service")
-KIND_FOLDERS = ("runners/steps/", "runners/backends/", "tasks_service/secrets/")
+KIND_FOLDERS = (
+    "runners/steps/",
+    "runners/backends/",
+    "tasks_service/secrets/",
+    "tasks_service/notifiers/",
+)
 MAX_LINES = 400
 # Longer modules need a reason here; the list should shrink.
 LONG_MODULES: dict[str, str] = {}

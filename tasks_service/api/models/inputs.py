@@ -167,10 +167,11 @@ class NotificationInput(Wire):
     """Who shall be told of the ends of runs.
 
     ``secret`` signs webhooks; one is made where none is given. ``tasks`` are
-    patterns of the tasks it is for; without any it is for all runs.
+    patterns of the tasks it is for; without any it is for all runs. For e-mail
+    ``url`` is the mail server, ``smtps://host`` or ``smtp://host`` (STARTTLS).
     """
 
-    kind: Literal["webhook", "slack"]
+    kind: Literal["webhook", "slack", "email"]
     url: Short
     events: (
         Annotated[list[Literal["finished", "failed", "recovered"]], Field(min_length=1)] | None
@@ -182,6 +183,10 @@ class NotificationInput(Wire):
         | None
     ) = None
     secret: Short | None = None
+    from_: Annotated[Short | None, Field(alias="from")] = None
+    to: list[Short] | None = None
+    username: Short | None = None
+    password: Short | None = None
 
 
 class TokenInput(Wire):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query
 
-from runners.model.errors import InvalidInput, RunnerError
 from tasks_service.api.caller import Admin
 from tasks_service.api.models.base import rfc3339
 from tasks_service.api.models.inputs import NotificationInput
@@ -29,7 +28,8 @@ from tasks_service.model.notification import (
     Notification,
     Receiver,
 )
-from tasks_service.notifiers.send import new_secret, secret_key
+from tasks_service.notifiers import KINDS
+from tasks_service.notifiers.webhook import new_secret
 from tasks_service.runs.fields import FieldError, raise_if_any
 
 router = APIRouter(prefix="/api/v1", tags=["notifications"])
@@ -50,33 +50,29 @@ def add_notification(
     name: str, body: NotificationInput, caller: Admin, parts: Wired
 ) -> NewNotificationView:
     """Add a receiver. One that is there already is not replaced."""
-    errors = []
+    notifier = KINDS[body.kind]
+    receiver = Receiver(
+        body.url,
+        body.secret or "",
+        body.username or "",
+        body.password or "",
+        body.from_ or "",
+        tuple(body.to or ()),
+    )
+    found = notifier.problems(receiver, parts.life.rules.policy)
+    errors = [FieldError(pointer, problem) for pointer, problem in found]
     if not _NAME.fullmatch(name):
         errors.append(FieldError("", "a name is 1 to 50 letters, digits, '-' and '_'"))
-    try:
-        parts.life.rules.policy.check_text(body.url, what="receiver")
-        if not body.url.lower().startswith(("https://", "http://")):
-            raise InvalidInput("a receiver is an https URL")
-    except RunnerError as error:
-        errors.append(FieldError("/url", error.message))
-    secret = body.secret or ""
-    try:
-        if secret:
-            secret_key(secret)
-    except InvalidInput as error:
-        errors.append(FieldError("/secret", error.message))
-    if body.kind == "slack" and secret:
-        errors.append(FieldError("/secret", "only webhooks are signed"))
     raise_if_any(errors)
-    if body.kind == "webhook" and not secret:
-        secret = new_secret()
+    if notifier.signed and not receiver.secret:
+        receiver = replace(receiver, secret=new_secret())
     events = tuple(body.events or (FAILED, RECOVERED))
     one = Notification(
-        name, body.kind, urlsplit(body.url).hostname or "", events, tuple(body.tasks or ())
+        name, notifier.key, notifier.place(receiver), events, tuple(body.tasks or ())
     )
-    parts.store.notifications.create(one, Receiver(body.url, secret))
+    parts.store.notifications.create(one, receiver)
     caller.audit(parts.store, "notification.create", f"notifications/{name}", host=one.address)
-    return NewNotificationView(**_fields(one), secret=secret)
+    return NewNotificationView(**_fields(one), secret=receiver.secret)
 
 
 @router.delete("/notifications/{name}", status_code=204)

@@ -237,3 +237,16 @@ def test_a_port_is_judged_before_any_name_is_resolved(port: int) -> None:
         policy.check_text(f"https://host.example:{port}/x")
     policy.check_text("https://inside.example:5000/x")
     policy.check_text("https://host.example/x")
+
+
+def test_other_schemes_are_taken_only_where_they_are_asked_for() -> None:
+    mail = EgressPolicy(resolver=resolve, schemes=("smtps", "smtp"), ports=frozenset({465, 587}))
+    assert mail.check("smtps://public.example").port == 465
+    assert mail.check("smtp://public.example").port == 587
+    for policy, url in ((mail, "https://public.example"), (POLICY, "smtp://public.example")):
+        with pytest.raises(InvalidInput, match="is not allowed"):
+            policy.check(url)
+    with pytest.raises(Denied, match="port 25"):
+        mail.check("smtp://public.example:25")
+    assert POLICY.lists("public.example", 443) is False
+    assert EgressPolicy(allow_hosts=("inside.example:25",)).lists("inside.example", 25)
