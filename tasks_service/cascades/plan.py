@@ -43,10 +43,11 @@ def plan_wave(graph: Graph, moved: Iterable[str], *, triggers: Callable[[str, st
         for task in graph.users.get(reference, ())
         if triggers(task, reference)
     }
-    return order(graph, _reach(graph, roots, triggers))
+    return order(graph, reach(graph, roots, triggers))
 
 
-def _reach(graph: Graph, roots: set[str], triggers: Callable[[str, str], bool]) -> set[str]:
+def reach(graph: Graph, roots: set[str], triggers: Callable[[str, str], bool]) -> set[str]:
+    """Return these tasks and all that would follow if their images moved."""
     found, todo = set(roots), sorted(roots)
     while todo:
         for output in graph.outputs_of.get(todo.pop(), ()):

@@ -13,6 +13,7 @@ from tasks_service.scheduler.watching import Watching
 from tasks_service.store import Store
 
 EVERY_S = 1.0
+HEAL_S = 30.0
 
 
 def open_registry(settings: Settings, store: Store) -> RegistryClient:
@@ -46,6 +47,7 @@ def base_groups(
         (Duty("watch_bases", EVERY_S, watching.look),),
         (
             Duty("plan_waves", EVERY_S, cascades.plan),
+            Duty("heal_bases", HEAL_S, cascades.heal),
             Duty("advance_waves", EVERY_S, cascades.advance),
         ),
     )

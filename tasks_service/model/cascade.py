@@ -16,7 +16,9 @@ class Edge:
     """A task's images stand on a reference.
 
     Attributes:
-        role: As the run's record tells it: ``runtime`` or ``buildtime``.
+        reference: With the digest too where the Dockerfile holds it at one;
+            such an edge never moves.
+        role: As the run's record tells it (``runners.model.record.BaseImage``).
         digest: What the reference was when the task's last good run used it;
             empty where the engine could not tell.
         run_id: That run.
@@ -145,3 +147,18 @@ class Wave:
     changes: tuple[Change, ...]
     members: tuple[Member, ...]
     refused: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What waves did with a task lately.
+
+    Attributes:
+        status: Of the newest wave it is a member of.
+        ended_s: How long ago that wave ended; None while it is open.
+        tries: Waves it was a member of in the time asked for.
+    """
+
+    status: WaveStatus
+    ended_s: float | None
+    tries: int

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from runners.model.errors import RunnerError, Unavailable
 from runners.model.status import RunStatus
+from tasks_service.cascades.answers import stale
 from tasks_service.cascades.graph import Graph
-from tasks_service.cascades.plan import plan_wave
+from tasks_service.cascades.plan import order, plan_wave, reach
 from tasks_service.cascades.step import START, Move, next_moves, outcome
 from tasks_service.config import Settings
 from tasks_service.errors import Busy
-from tasks_service.model.cascade import Change, Member, MemberStatus, Wave, WaveStatus
+from tasks_service.model.cascade import Change, Member, MemberStatus, Past, Wave, WaveStatus
 from tasks_service.model.run import Cause, Run
 from tasks_service.process_log import get_logger
 from tasks_service.runs.bases import KIND, known_digests, triggers
@@ -25,6 +26,9 @@ from tasks_service.runs.lifecycle import Once, RunLife
 from tasks_service.store import Store
 
 NO_WAVE = -1
+RETRY_S = 3600.0
+"""Wait before a task is tried again; twice as long each time."""
+HEAL_WINDOW_S = 3 * 86_400.0
 _log = get_logger(__name__)
 
 
@@ -62,6 +66,34 @@ class Cascades:
         wave_number = self._store.cascades.open_wave(numbers, plan.members, plan.refused)
         if wave_number is not None:
             _log.info("wave_opened", wave=wave_number, tasks=len(plan.members))
+        return False
+
+    def heal(self) -> bool:
+        """Open a wave for what stands on something older though no wave is to come.
+
+        So a failed task is tried again, after an hour, two, four and so on up
+        to 32, and what was overtaken by a slower run is made right. A task
+        whose last wave a person canceled is left to the next change.
+        """
+        changes, _ = self._store.cascades.unplanned()
+        graph = Graph(*self._store.cascades.graph())
+        wants = triggers(self._store, graph)
+        found = {
+            one.task
+            for one in stale(graph, known_digests(self._store, graph))
+            if any(wants(one.task, edge.reference) for edge in one.edges)
+        }
+        if changes or not found:
+            return False
+        pasts = self._store.cascades.pasts(since_s=HEAL_WINDOW_S)
+        due = {task for task in found if _may_heal(pasts.get(task))}
+        if not due:
+            return False
+        plan = order(graph, reach(graph, due, wants))
+        if plan.members:
+            number = self._store.cascades.open_wave([], plan.members, plan.refused)
+            if number is not None:
+                _log.info("wave_opened", wave=number, tasks=len(plan.members), heals=sorted(due))
         return False
 
     def advance(self) -> bool:
@@ -174,6 +206,14 @@ class Cascades:
                 open_ = (WaveStatus.RUNNING, WaveStatus.PAUSED)
                 if self._store.cascades.set_status(wave.number, open_, ended):
                     _log.info("wave_ended", wave=wave.number, status=str(ended))
+
+
+def _may_heal(past: Past | None) -> bool:
+    if past is None:
+        return True
+    if past.ended_s is None or past.status is WaveStatus.CANCELED:
+        return False
+    return not past.tries or past.ended_s >= RETRY_S * 2 ** min(past.tries - 1, 5)
 
 
 def _ended(member: Member, run: Run | None) -> tuple[MemberStatus, str]:

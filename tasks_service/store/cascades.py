@@ -19,6 +19,7 @@ from tasks_service.model.cascade import (
     Member,
     MemberStatus,
     Output,
+    Past,
     Watch,
     Wave,
     WaveStatus,
@@ -204,9 +205,10 @@ class CascadeStore:
         members: Sequence[Member],
         refused: Mapping[str, tuple[str, ...]],
     ) -> int | None:
-        """Write a wave for changes and return its number; None if another one was faster.
+        """Write a wave for changes and return its number.
 
-        It is finished at once where it has no members.
+        None if another one was faster: changes are planned once, and a task
+        is to be done in one open wave at most.
         """
 
         def work(connection: Connection) -> int | None:
@@ -219,7 +221,7 @@ class CascadeStore:
                 .select_from(image_changes)
                 .where(image_changes.c.number.in_(list(changes)), image_changes.c.wave == 0)
             ).scalar_one()
-            if left != len(changes):
+            if left != len(changes) or _under_way(connection, members):
                 return None
             number = connection.execute(
                 insert(waves)
@@ -267,6 +269,34 @@ class CascadeStore:
         if not found:
             raise NotFound(f"there is no wave {number}", hint="`tasks waves list` shows them")
         return found[0]
+
+    def pasts(self, *, since_s: float) -> dict[str, Past]:
+        """Return what waves did with each task; ``tries`` are of the last ``since_s`` seconds."""
+        newest = (
+            select(wave_members.c.task, func.max(wave_members.c.wave).label("wave"))
+            .group_by(wave_members.c.task)
+            .subquery()
+        )
+        ends = select(newest.c.task, waves.c.status, now() - waves.c.finished).join(
+            waves, waves.c.number == newest.c.wave
+        )
+        counts = (
+            select(wave_members.c.task, func.count())
+            .join(waves, waves.c.number == wave_members.c.wave)
+            .where(waves.c.created >= now() - since_s)
+            .group_by(wave_members.c.task)
+        )
+
+        def work(connection: Connection) -> dict[str, Past]:
+            tries: dict[str, int] = {row[0]: row[1] for row in connection.execute(counts)}
+            return {
+                task: Past(
+                    WaveStatus(status), None if ago is None else max(0.0, ago), tries.get(task, 0)
+                )
+                for task, status, ago in connection.execute(ends)
+            }
+
+        return self._db.read(work)
 
     def last_of(self, task: str) -> Wave | None:
         """Return the newest wave that has a task as a member, or refused it."""
@@ -352,6 +382,17 @@ class CascadeStore:
             )
 
         return self._db.read(work)
+
+
+def _under_way(connection: Connection, members: Sequence[Member]) -> bool:
+    """Return whether an open wave has something to do for one of the members' tasks."""
+    query = (
+        select(wave_members.c.task)
+        .join(waves, waves.c.number == wave_members.c.wave)
+        .where(waves.c.status.in_(_OPEN))
+        .where(wave_members.c.status.in_([MemberStatus.WAITING, MemberStatus.RUNNING]))
+    )
+    return not {member.task for member in members}.isdisjoint(connection.execute(query).scalars())
 
 
 def _built_with(connection: Connection, reference: str, digest: str) -> str:

@@ -1,0 +1,180 @@
+"""Waves on real databases: planned once, run once each, whoever and how many schedulers try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runners.model.status import RunStatus
+from tasks_service.config import Settings
+from tasks_service.model.cascade import Wave, WaveStatus
+from tasks_service.model.run import NewRun, RunEnd, RunRequest, RunSecrets
+from tasks_service.model.task import TaskDefinition
+from tasks_service.runs.lifecycle import RunLife
+from tasks_service.scheduler import cascades as module
+from tasks_service.scheduler.cascades import Cascades
+from tasks_service.store import Store
+from tests.contract.stores import KINDS, opened
+
+BASES = {"lib": ["base"], "one": ["lib"], "two": ["lib"], "both": ["one", "two"]}
+
+
+class Nobody:
+    def announce(self, pool: str) -> None:
+        """Tell nobody: the test takes the runs itself."""
+
+
+def ref(name: str) -> str:
+    return f"registry.example/{name}:1"
+
+
+class World:
+    """Two schedulers, a registry and a worker, all by hand."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.digests = {"base": "v1"}
+        self.built: list[str] = []
+        self.broken: set[str] = set()
+        settings = Settings(state_dir=folder, base_debounce=0)
+        self.schedulers = [
+            Cascades(store, RunLife(store, Nobody(), settings), settings) for _ in range(2)
+        ]
+        for task in BASES:
+            store.tasks.create(TaskDefinition(task, RunRequest(command="x")), RunSecrets())
+            store.runs.accept(NewRun(RunRequest(command="x"), task=task), run_id=f"first-{task}")
+            self.work()
+        self.built.clear()
+        self.poll()
+
+    def work(self) -> bool:
+        """Take one run and end it; return whether there was one."""
+        claim = self.store.leases.claim("default", owner="w", lease_s=60)
+        if claim is None:
+            return False
+        task = claim.run.task
+        self.built.append(task)
+        bases = [
+            {"reference": ref(b), "role": "runtime", "digest": self.digests[b]} for b in BASES[task]
+        ]
+        good = task not in self.broken
+        if good:
+            self.digests[task] = f"{task}({','.join(self.digests[b] for b in BASES[task])})"
+        out = [{"reference": ref(task), "digest": self.digests.get(task, ""), "size": 1}]
+        record = {"baseImages": bases, "outputImages": out}
+        status = RunStatus.SUCCEEDED if good else RunStatus.FAILED
+        self.store.leases.finish(claim.run.id, claim.fence, RunEnd(status, record))
+        return True
+
+    def poll(self) -> None:
+        """Write what the registry has of every watched reference."""
+        for watch in self.store.cascades.watches():
+            digest = self.digests[watch.reference.split("/")[1].removesuffix(":1")]
+            self.store.cascades.checked(watch, digest, via="poll", next_s=60)
+
+    def move(self, digest: str) -> None:
+        self.digests["base"] = digest
+        self.poll()
+
+    def turn(self, *, poll: bool = True) -> None:
+        """Have both schedulers do all they do, and the worker one run, until all is quiet."""
+        for _ in range(30):
+            for scheduler in self.schedulers:
+                scheduler.plan()
+                scheduler.advance()
+            self.work()
+            if poll:
+                self.poll()
+
+    def wave(self) -> Wave:
+        return self.store.cascades.waves()[0]
+
+
+@pytest.fixture(params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with opened(request.param, tmp_path) as store:
+        yield World(store, tmp_path)
+
+
+def test_two_schedulers_rebuild_each_task_once_and_open_one_wave(world: World) -> None:
+    world.move("v2")
+    world.turn()
+    assert world.built in (["lib", "one", "two", "both"], ["lib", "two", "one", "both"])
+    assert [wave.status for wave in world.store.cascades.waves()] == [WaveStatus.SUCCEEDED]
+    assert {change.wave for change in world.store.cascades.changes_of(ref("lib"))} == {1}
+
+
+def test_a_base_that_flaps_before_it_settles_builds_nothing(world: World) -> None:
+    world.move("v2")
+    world.move("v1")
+    world.turn()
+    assert world.built == []
+    assert world.store.cascades.waves() == ()
+
+
+def test_a_push_during_a_wave_opens_the_next_one_after_it(world: World) -> None:
+    world.move("v2")
+    for scheduler in world.schedulers:
+        scheduler.plan()
+        scheduler.advance()
+    world.work()
+    world.move("v3")
+    world.turn()
+    assert len(world.store.cascades.waves()) == 2
+    assert max(world.built.count(task) for task in BASES) <= 2
+    assert world.digests["both"].count("v3") == 2
+    assert "v2" not in world.digests["both"]
+
+
+def test_a_failure_blocks_what_stands_on_it_and_is_tried_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.broken = {"one"}
+    world.move("v2")
+    world.turn()
+    assert {m.task: str(m.status) for m in world.wave().members} == {
+        "lib": "Built",
+        "one": "Failed",
+        "two": "Built",
+        "both": "Blocked",
+    }
+    world.broken = set()
+    world.built.clear()
+    for scheduler in world.schedulers:
+        scheduler.heal()
+    world.turn()
+    assert world.built == []
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    for scheduler in world.schedulers:
+        scheduler.heal()
+    world.turn()
+    assert world.built == ["one", "both"]
+    assert world.wave().status is WaveStatus.SUCCEEDED
+
+
+def test_a_canceled_wave_is_left_alone_until_the_next_change(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    world.move("v2")
+    world.schedulers[0].plan()
+    assert world.store.cascades.set_status(1, [WaveStatus.RUNNING], WaveStatus.CANCELED)
+    world.schedulers[0].heal()
+    world.turn()
+    assert world.built == []
+    world.move("v3")
+    world.turn()
+    assert len(world.built) == 4
+
+
+def test_a_paused_wave_starts_nothing_until_it_is_resumed(world: World) -> None:
+    world.move("v2")
+    world.schedulers[0].plan()
+    assert world.store.cascades.set_status(1, [WaveStatus.RUNNING], WaveStatus.PAUSED)
+    world.turn()
+    assert world.built == []
+    assert world.store.cascades.set_status(1, [WaveStatus.PAUSED], WaveStatus.RUNNING)
+    world.turn()
+    assert len(world.built) == 4
