@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 from runners.model.errors import RunnerError
-from tasks_service.devstack import demo, environment, gate, service, stack
+from tasks_service.devstack import demo, environment, gate, patching, service, stack
 from tasks_service.devstack.layout import CHECKOUT, Layout, exclusive
 
 Options = argparse.Namespace
@@ -47,7 +47,8 @@ def _status(where: Layout, options: Options) -> int:
 
 def _demo(where: Layout, options: Options) -> int:
     del options
-    return demo.run(stack.up(where))
+    found = stack.up(where)
+    return demo.run(found) or patching.run(found)
 
 
 def _service(where: Layout, options: Options) -> int:

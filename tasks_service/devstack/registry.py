@@ -26,36 +26,42 @@ def program() -> str | None:
     return shutil.which("docker-registry") or shutil.which("registry")
 
 
-def running(where: Layout) -> str | None:
+def running(where: Layout, name: str = NAME) -> str | None:
     """Return ``host:port`` of the stack's registry if it answers, else None."""
-    port = load(where.state / "ports.json").get(NAME)
-    if port is None or processes.find(NAME, where.run) is None:
+    port = load(where.state / "ports.json").get(name)
+    if port is None or processes.find(name, where.run) is None:
         return None
     return f"127.0.0.1:{port}" if _answers(port) else None
 
 
-def start(where: Layout) -> str:
-    """Start the registry unless it runs; return its ``host:port``.
+def start(where: Layout, name: str = NAME, *, tells: tuple[str, str] | None = None) -> str:
+    """Start a registry unless it runs; return its ``host:port``.
+
+    Args:
+        where: The stack.
+        name: Which of the stack's registries.
+        tells: Where it tells of pushes, and the token for that.
 
     Raises:
         Unavailable: its program is missing, or it does not answer.
     """
-    address = running(where)
+    address = running(where, name)
     if address is not None:
         return address
-    processes.stop(NAME, where.run)
+    processes.stop(name, where.run)
     argv0 = program()
     if argv0 is None:
         raise Unavailable(
             "the program docker-registry is missing", hint="apt-get install docker-registry"
         )
-    port = free_port(where, NAME)
-    config = where.state / NAME / "config.yml"
+    port = free_port(where, name)
+    config = where.state / name / "config.yml"
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(_config(where.state / NAME / "storage", port))
-    log = where.logs / "registry.log"
-    processes.start(NAME, [argv0, "serve", str(config)], run=where.run, log=log)
-    _wait(where, port, log)
+    config.touch(mode=0o600)
+    config.write_text(_config(where.state / name / "storage", port, tells))
+    log = where.logs / f"{name}.log"
+    processes.start(name, [argv0, "serve", str(config)], run=where.run, log=log)
+    _wait(where, name, port, log)
     return f"127.0.0.1:{port}"
 
 
@@ -88,27 +94,37 @@ def _bindable(port: int) -> bool:
     return True
 
 
-def _config(storage: Path, port: int) -> str:
-    # JSON is YAML, and quotes whatever the paths hold.
-    return json.dumps(
-        {
-            "version": 0.1,
-            "log": {"level": "warn", "accesslog": {"disabled": True}},
-            "storage": {
-                "filesystem": {"rootdirectory": str(storage)},
-                "delete": {"enabled": True},
-                "maintenance": {"uploadpurging": {"enabled": False}},
-            },
-            "http": {"addr": f"127.0.0.1:{port}"},
+def _config(storage: Path, port: int, tells: tuple[str, str] | None = None) -> str:
+    config: dict[str, object] = {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(storage)},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        indent=2,
-    )
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    if tells is not None:
+        url, token = tells
+        endpoint = {
+            "name": "tasks",
+            "url": url,
+            "headers": {"Authorization": [f"Bearer {token}"]},
+            "timeout": "2s",
+            "threshold": 10,
+            "backoff": "1s",
+            "ignore": {"actions": ["pull", "mount"]},
+        }
+        config["notifications"] = {"endpoints": [endpoint]}
+    # JSON is YAML, and quotes whatever the paths hold.
+    return json.dumps(config, indent=2)
 
 
-def _wait(where: Layout, port: int, log: Path) -> None:
+def _wait(where: Layout, name: str, port: int, log: Path) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not _answers(port):
-        ended = processes.find(NAME, where.run) is None
+        ended = processes.find(name, where.run) is None
         if ended or time.monotonic() > deadline:
             what = "ended at once" if ended else f"did not answer in {_START_TIMEOUT_S} s"
             raise Unavailable(

@@ -13,6 +13,7 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,13 +33,21 @@ _FILES = {
 }
 
 
-def push_busybox(program: Path, registry: str, repository: str, tag: str) -> str:
+def push_busybox(
+    program: Path,
+    registry: str,
+    repository: str,
+    tag: str,
+    *,
+    files: Mapping[str, str] | None = None,
+) -> str:
     """Push an image of a static BusyBox with all its commands.
 
     Args:
         program: The statically linked ``busybox``, of this machine's
             architecture.
         registry: ``host:port`` that speaks plain HTTP.
+        files: More files: path from the root, without a slash first → text.
 
     Returns:
         The digest the registry holds.
@@ -46,7 +55,7 @@ def push_busybox(program: Path, registry: str, repository: str, tag: str) -> str
     Raises:
         Unavailable: the registry does not take it.
     """
-    plain = _layer(program)
+    plain = _layer(program, files)
     # No time and no name in the header: the same bytes each time.
     packed = gzip.compress(plain, mtime=0)
     config = json.dumps(_config(plain), sort_keys=True).encode()
@@ -58,7 +67,7 @@ def push_busybox(program: Path, registry: str, repository: str, tag: str) -> str
     return _digest(manifest)
 
 
-def _layer(program: Path) -> bytes:
+def _layer(program: Path, more: Mapping[str, str] | None = None) -> bytes:
     listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=False)
     commands = sorted(set(listed.stdout.split()) - {"busybox"})
     if listed.returncode != 0 or "sh" not in commands:
@@ -72,7 +81,8 @@ def _layer(program: Path) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             archive.addfile(entry)
-        for name, content in (("bin/busybox", program.read_bytes()), *_texts()):
+        texts = _texts(_FILES | dict(more or {}))
+        for name, content in (("bin/busybox", program.read_bytes()), *texts):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o755 if name.startswith("bin/") else 0o644
             archive.addfile(entry, io.BytesIO(content))
@@ -83,8 +93,8 @@ def _layer(program: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _texts() -> list[tuple[str, bytes]]:
-    return [(name, text.encode()) for name, text in _FILES.items()]
+def _texts(files: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    return [(name, text.encode()) for name, text in files.items()]
 
 
 def _config(layer: bytes) -> dict[str, Any]:

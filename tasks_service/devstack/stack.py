@@ -30,6 +30,12 @@ from tasks_service.devstack.layout import Layout, load
 
 GIT = "git-server"
 SERVICE = "service"
+DEMO_SERVICE, DEMO_REGISTRY = "demo-service", "demo-registry"
+_DAEMONS = {
+    SERVICE: "The service",
+    DEMO_SERVICE: "The demo's service",
+    DEMO_REGISTRY: "The demo's registry",
+}
 _GIT_START_S = 20
 # What the next `make demo` has use for, and the results of measurements.
 _KEPT = frozenset({"cache", "ports.json", "bench.json", "lock"})
@@ -150,9 +156,10 @@ def _runner_image(where: Layout, engine: Engine, base: str) -> str:
 
 def down(where: Layout) -> None:
     """Stop and remove all that ``up`` started and made, the cache apart. Idempotent."""
-    if processes.find(SERVICE, where.run):
-        with progress.step("The service"):
-            processes.stop(SERVICE, where.run)
+    for name, title in _DAEMONS.items():
+        if processes.find(name, where.run):
+            with progress.step(title):
+                processes.stop(name, where.run)
     with progress.step("Git server"):
         processes.stop(GIT, where.run)
     with progress.step("Registry"):
@@ -244,9 +251,9 @@ def _clean_users_engine(where: Layout) -> None:
         return
     with progress.step("What we left in the machine's engine"):
         second_engine.stop(where, engine)
-        port = load(where.state / "ports.json").get(registry.NAME)
-        ours = ("tasks-service/", *([f"127.0.0.1:{port}/"] if port else []))
-        engines.remove_images(engine, ours)
+        ports = load(where.state / "ports.json")
+        ours = [f"127.0.0.1:{ports[n]}/" for n in (registry.NAME, DEMO_REGISTRY) if n in ports]
+        engines.remove_images(engine, ("tasks-service/", *ours))
 
 
 def _install_missing(wanted: Mapping[str, str]) -> None:

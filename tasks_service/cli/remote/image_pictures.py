@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from xml.sax.saxutils import escape
 
+from tasks_service.cli.remote.boxes import Box
+from tasks_service.cli.remote.boxes import svg as draw
 from tasks_service.cli.terminal import clean_line
 
 JSON = Mapping[str, Any]
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 300, 40, 60, 18
 
 
 class _Picture:
@@ -42,19 +42,6 @@ class _Picture:
         for base, user in sorted(self.lines):
             found.setdefault(base, []).append(user)
         return found
-
-    def levels(self) -> dict[str, int]:
-        level = dict.fromkeys(self.label, 0)
-        # A circle would go on for ever: no way is longer than there are boxes.
-        for _ in range(len(level)):
-            changed = False
-            for base, user in self.lines:
-                if level[user] < level[base] + 1 <= len(level):
-                    level[user] = level[base] + 1
-                    changed = True
-            if not changed:
-                break
-        return level
 
 
 def tree(found: JSON) -> str:
@@ -111,36 +98,9 @@ def mermaid(found: JSON) -> str:
 def svg(found: JSON) -> str:
     """Return an SVG image; stale boxes are orange."""
     picture = _Picture(found)
-    level = picture.levels()
-    rows: dict[int, int] = {}
-    place: dict[str, tuple[int, int]] = {}
-    for name in sorted(picture.label, key=lambda one: (level[one], one)):
-        row = rows.get(level[name], 0)
-        rows[level[name]] = row + 1
-        place[name] = (
-            10 + level[name] * (_WIDTH + _GAP_X),
-            10 + row * (_HEIGHT + _GAP_Y),
-        )
-    width = 20 + (max(level.values(), default=0) + 1) * (_WIDTH + _GAP_X) - _GAP_X
-    height = 20 + max(rows.values(), default=1) * (_HEIGHT + _GAP_Y) - _GAP_Y
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-    parts = [f'{head} font-family="sans-serif" font-size="12">']
-    for base, user in sorted(picture.lines):
-        (x1, y1), (x2, y2) = place[base], place[user]
-        start, middle, end = x1 + _WIDTH, (x1 + _WIDTH + x2) // 2, x2
-        y1, y2 = y1 + _HEIGHT // 2, y2 + _HEIGHT // 2
-        parts.append(
-            f'<path d="M{start},{y1} C{middle},{y1} {middle},{y2} {end},{y2}"'
-            ' fill="none" stroke="#888"/>'
-        )
     old = {user for (_, user), is_old in picture.lines.items() if is_old}
-    for name, (x, y) in place.items():
-        text = clean_line(picture.label[name], colour=False)
-        fill = "#fde3c8" if name in old else "#e8f0fe"
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="{fill}"'
-            ' stroke="#666"/>'
-            f'<text x="{x + 10}" y="{y + 25}">{escape(text[-44:])}'
-            f"<title>{escape(text)}</title></text>"
-        )
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    boxes = {
+        name: Box(label, "#fde3c8" if name in old else "#e8f0fe")
+        for name, label in picture.label.items()
+    }
+    return draw(boxes, picture.lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -77,11 +78,21 @@ def list_waves(limit: int, **parameters: Any) -> None:
 
 @waves.command("show", epilog=EPILOG)
 @click.argument("number", type=click.IntRange(1))
-@show_options
+@click.option("-o", "--output", default="table", show_default=True, help="How to print.",
+              type=click.Choice(("table", "json", "yaml", "name", "svg", "mermaid")))  # fmt: skip
+@server_option
 def show_wave(number: int, **parameters: Any) -> None:
     """Show a wave: what moved, and each task in order."""
     with connect(parameters) as client:
-        _print(client.wave(number), parameters)
+        found = client.wave(number)
+    if parameters["output"] in ("svg", "mermaid"):
+        from tasks_service.cli.output import Writer
+        from tasks_service.cli.remote.wave_pictures import wave_mermaid, wave_svg
+
+        drawn = wave_svg(found) if parameters["output"] == "svg" else wave_mermaid(found)
+        Writer(sys.stdout).write(drawn)
+        return
+    _print(found, parameters)
 
 
 def _print(wave: Any, parameters: Any) -> None:

@@ -107,6 +107,10 @@ def test_waves_are_listed_shown_paused_resumed_and_canceled(cli: CommandLine) ->
     said = cli("waves", "show", "1").out
     assert re.search(r"1 +lib +Built", said)
     assert re.search(r"2 +app +Waiting +lib", said)
+    assert "fill:" in cli("waves", "show", "1", "-o", "mermaid").out
+    root = ET.fromstring(cli("waves", "show", "1", "-o", "svg").out)
+    texts = [text.text for text in root.findall("{http://www.w3.org/2000/svg}text")]
+    assert texts == [BASE, "lib: Built", "app: Waiting", "Moved", "Built", "Waiting"]
     assert cli.json("waves", "pause", "1")["status"] == "Paused"
     assert cli.json("waves", "resume", "1")["status"] == "Running"
     assert cli.json("waves", "cancel", "1")["status"] == "Canceled"

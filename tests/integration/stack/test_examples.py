@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks_service.devstack import demo, stack
+from tasks_service.devstack import demo, patching, processes, stack
 from tasks_service.devstack.git_repository import publish
 from tasks_service.devstack.git_server import GitServer
 from tasks_service.devstack.layout import Layout
@@ -75,3 +77,19 @@ def test_the_demo_pulls_back_what_it_pushed(
     assert "8 planets, 288 moons" in output
     assert "isolation  D3" in output
     assert "pulled digest = pushed digest = sha256:" in messages
+
+
+def test_the_demo_ends_with_images_that_patch_themselves(
+    state_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = stack.up(Layout(state_dir.parent))
+    assert patching.run(found) == 0
+    output, messages = capfd.readouterr()
+    assert "shop on base release 2\nnews on base release 2\n" in output
+    assert re.search(r"lib: run \S+ Succeeded .*\n +└─ \S+/demo/base:1 moved", output)
+    assert re.search(r"From the push of the base to the last image: \d+\.\d s", output)
+    assert messages.index("lib     Built") < messages.index("portal  Built")
+    for name in ("graph.svg", "wave.svg"):
+        assert ET.parse(state_dir / name).getroot().tag.endswith("svg")
+    for name in (stack.DEMO_SERVICE, stack.DEMO_REGISTRY):
+        assert processes.find(name, found.where.run) is None
