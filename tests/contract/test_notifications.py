@@ -34,6 +34,7 @@ SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 class Sink:
     """A real receiver: answers as it is told, and keeps what it got."""
 
+    host: str = "127.0.0.1"
     port: int = 0
     code: int = 200
     location: str = ""
@@ -44,7 +45,7 @@ class Sink:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"http://{self.host}:{self.port}/hook"
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ def other() -> Iterator[Sink]:
 
 
 @contextmanager
-def receiving() -> Iterator[Sink]:
-    found = Sink()
+def receiving(host: str = "127.0.0.1", port: int = 0) -> Iterator[Sink]:
+    found = Sink(host)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -86,7 +87,7 @@ def receiving() -> Iterator[Sink]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     found.port = server.server_port
     thread = threading.Thread(
