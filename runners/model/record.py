@@ -21,7 +21,11 @@ class BaseImage:
     reference: str
     digest: str
     role: str = "runtime"
-    """``runtime`` (base of the final stage) or ``buildtime`` (any other)."""
+    """``runtime`` (base of the final stage), ``build`` (of another stage), ``copy``
+    (``COPY --from``), ``mount`` (``RUN --mount``), ``onbuild`` (an image it names brings
+    it in) or ``frontend`` (``# syntax``); of several the first."""
+    pinned: bool = False
+    """The Dockerfile holds it at that digest, wherever it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,12 @@ class RunResult:
                 for image in outcome.pushed
             ],
             "baseImages": [
-                {"reference": base.reference, "digest": base.digest, "role": base.role}
+                {
+                    "reference": base.reference,
+                    "digest": base.digest,
+                    "role": base.role,
+                    "pinned": base.pinned,
+                }
                 for base in dict.fromkeys(b for outcome in outcomes for b in outcome.base_images)
             ],
         }

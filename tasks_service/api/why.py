@@ -46,6 +46,8 @@ def _verdict(store: Store, graph: Graph, task: str) -> tuple[str, str]:
     edges = [e for e in graph.edges_of.get(task, ()) if e.reference not in own]
     if not edges:
         return "built", "it stands on no image that could move"
+    if all("@" in edge.reference for edge in edges):
+        return "pinned", "its Dockerfile holds every image it stands on at a digest"
     moved = drift(edges, known_digests(store, graph))
     wave = store.cascades.last_of(task)
     if not moved:

@@ -30,10 +30,12 @@ def triggers(store: Store, graph: Graph) -> Callable[[str, str], bool]:
         return found.definition.base_image_trigger
 
     def wants(task: str, reference: str) -> bool:
-        if wish(task) != BASES_RUNTIME:
-            return wish(task) == BASES_ALL
-        edges = graph.edges_of.get(task, ())
-        return any(e.reference == reference and e.role == "runtime" for e in edges)
+        kind = wish(task)
+        roles = {e.role for e in graph.edges_of.get(task, ()) if e.reference == reference}
+        if kind == BASES_RUNTIME:
+            return "runtime" in roles
+        # What reads a Dockerfile moves often and changes images hardly ever.
+        return kind == BASES_ALL and bool(roles - {"frontend"})
 
     return wants
 

@@ -139,6 +139,13 @@ class CascadeStore(WaveStore):
                 .where(image_watches.c.digest != digest)
                 .values(digest=digest, changed=now(), via=via)
             ).rowcount
+            if moved and not watch.digest:
+                # Builds whose engine did not tell are taken to have used what was there.
+                connection.execute(
+                    update(image_edges)
+                    .where(image_edges.c.reference == watch.reference, image_edges.c.digest == "")
+                    .values(digest=digest)
+                )
             if not moved or old in ("", digest):
                 return False
             connection.execute(

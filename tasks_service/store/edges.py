@@ -32,6 +32,7 @@ def record_edges(connection: Connection, task: str, run_id: str, record: Mapping
     A run that built nothing (a task of commands only) leaves all as it is.
     """
     edges = _edges(record.get("baseImages") or ())
+    _complete(connection, edges)
     outputs = _outputs(record.get("outputImages") or ())
     if not edges and not outputs:
         return
@@ -63,9 +64,25 @@ def _edges(bases: Any) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for base in bases:
         name = canonical(str(base.get("reference", "")))
+        digest = str(base.get("digest", ""))
+        if name and base.get("pinned") is True and digest:
+            # It stands on that digest, whatever becomes of the tag.
+            name = f"{name}@{digest}"
         if name:
-            found.setdefault((name, str(base.get("role", ""))), str(base.get("digest", "")))
+            found.setdefault((name, str(base.get("role", ""))), digest)
     return found
+
+
+def _complete(connection: Connection, edges: dict[tuple[str, str], str]) -> None:
+    """Fill in digests that the engine did not tell: what is known of the reference now."""
+    unknown = {name for (name, _), digest in edges.items() if not digest}
+    if not unknown:
+        return
+    query = select(image_watches.c.reference, image_watches.c.digest)
+    known = connection.execute(query.where(image_watches.c.reference.in_(unknown)))
+    digests = {row.reference: row.digest for row in known}
+    for name, role in list(edges):
+        edges[name, role] = edges[name, role] or digests.get(name, "")
 
 
 def _outputs(images: Any) -> dict[str, str]:
@@ -76,6 +93,7 @@ def _outputs(images: Any) -> dict[str, str]:
 
 def _watch(connection: Connection, references: set[str]) -> None:
     """Have references looked after from now on; those without a task no more."""
+    references = {name for name in references if "@" not in name}
     known = set(
         connection.execute(
             select(image_watches.c.reference).where(image_watches.c.reference.in_(references))

@@ -40,7 +40,10 @@ def run(
     claim = store.leases.claim("default", owner="w", lease_s=60)
     assert claim is not None
     record = {
-        "baseImages": [{"reference": r, "role": role, "digest": d} for r, role, d in bases],
+        "baseImages": [
+            {"reference": r, "role": role.strip("!"), "digest": d, "pinned": role.endswith("!")}
+            for r, role, d in bases
+        ],
         "outputImages": [{"reference": r, "digest": d, "size": 1} for r, d in pushed],
     }
     store.leases.finish(name, claim.fence, RunEnd(status, record))
@@ -51,8 +54,8 @@ def watch(store: Store, reference: str = BASE) -> Watch:
 
 
 def test_a_good_run_replaces_the_edges_of_its_task_and_a_failed_one_does_not(store: Store) -> None:
-    run(store, "r1", [(BASE, "runtime", "sha256:b1"), ("alpine", "buildtime", "sha256:c1")])
-    expected = Edge("app", "docker.io/library/alpine:latest", "buildtime", "sha256:c1", "r1")
+    run(store, "r1", [(BASE, "runtime", "sha256:b1"), ("alpine", "copy", "sha256:c1")])
+    expected = Edge("app", "docker.io/library/alpine:latest", "copy", "sha256:c1", "r1")
     assert expected in store.cascades.graph()[0]
     run(store, "r2", [(BASE, "runtime", "sha256:b2")])
     run(store, "r3", [("other:1", "runtime", "sha256:d1")], status=RunStatus.FAILED)
@@ -60,6 +63,26 @@ def test_a_good_run_replaces_the_edges_of_its_task_and_a_failed_one_does_not(sto
     assert edges == (Edge("app", BASE, "runtime", "sha256:b2", "r2"),)
     assert outputs == (Output("app", APP, "sha256:a1", "r2"),)
     assert [found.reference for found in store.cascades.watches()] == [BASE]
+
+
+def test_what_is_pinned_stands_on_a_digest_and_is_not_watched(store: Store) -> None:
+    run(store, "r1", [(BASE, "runtime!", "sha256:" + "b" * 64), ("alpine", "copy", "sha256:c1")])
+    references = {edge.reference for edge in store.cascades.graph()[0]}
+    assert f"{BASE}@sha256:{'b' * 64}" in references
+    assert [w.reference for w in store.cascades.watches()] == ["docker.io/library/alpine:latest"]
+
+
+def test_an_engine_that_tells_no_digest_has_used_what_the_registry_has(store: Store) -> None:
+    def digests() -> list[str]:
+        return [edge.digest for edge in store.cascades.graph()[0]]
+
+    run(store, "r1", [(BASE, "copy", "")])
+    assert not store.cascades.checked(watch(store), "sha256:b1", via="poll", next_s=60)
+    assert digests() == ["sha256:b1"]
+    assert store.cascades.checked(watch(store), "sha256:b2", via="poll", next_s=60)
+    assert digests() == ["sha256:b1"]
+    run(store, "r2", [(BASE, "copy", "")])
+    assert digests() == ["sha256:b2"]
 
 
 def test_quick_runs_and_runs_without_images_leave_edges_alone(store: Store) -> None:

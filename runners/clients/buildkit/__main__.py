@@ -174,7 +174,12 @@ def _tell(result: SolveResult) -> None:
         "digest": result.digest,
         "references": result.references,
         "baseImages": [
-            {"reference": image.reference, "digest": image.digest, "role": image.role}
+            {
+                "reference": image.reference,
+                "digest": image.digest,
+                "role": image.role,
+                "pinned": image.pinned,
+            }
             for image in result.base_images
         ],
         "sent": {

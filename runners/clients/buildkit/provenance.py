@@ -1,6 +1,8 @@
 """Base images of a finished build: its provenance in, references with digests out.
 
-Called by client.py after a successful Solve. Daemons since 0.11 keep a
+What was used, and at which digest, is what BuildKit says; what for, and
+whether the Dockerfile holds it at that digest, is what the Dockerfile says.
+Called by solve.py after a successful Solve. Daemons since 0.11 keep a
 history record with a provenance statement for every build, whatever becomes
 of its result; older ones name the images in their vertices. Neither is part
 of the build: what cannot be read is left out.
@@ -10,7 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +21,7 @@ import grpc
 
 from runners.clients.buildkit._pb import content_pb2, control_pb2
 from runners.clients.buildkit.daemon import DaemonFacts
+from runners.clients.buildkit.dockerfile import BUILD, FRONTEND, ONBUILD, ORDER, RUNTIME, Reading
 from runners.clients.buildkit.status import BuildState, Vertex
 from runners.model.errors import InvalidInput
 from runners.model.image import ImageRef
@@ -37,7 +41,12 @@ _MAX_STEPS = 10_000
 
 
 def read_base_images(
-    channel: grpc.Channel, ref: str, facts: DaemonFacts, state: BuildState, local: DigestLookup
+    channel: grpc.Channel,
+    ref: str,
+    facts: DaemonFacts,
+    state: BuildState,
+    local: DigestLookup,
+    readings: Sequence[Reading] = (),
 ) -> tuple[BaseImage, ...]:
     """Return the images the build started from, without duplicates.
 
@@ -48,6 +57,8 @@ def read_base_images(
         state: The build's vertices, for daemons that keep no history.
         local: Knows the digests of images that a graph driver's store had
             at hand; BuildKit itself knows only their layers there.
+        readings: What the Dockerfile says for each platform; none where it
+            is not at hand.
     """
     images: list[BaseImage] = []
     if not facts.legacy:
@@ -62,9 +73,32 @@ def read_base_images(
         if not facts.manifests and (image.reference, digest) not in resolved:
             digest = local(image.reference)
         known = found.get((image.reference, digest))
-        role = "runtime" if known and known.role == "runtime" else image.role
-        found[image.reference, digest] = BaseImage(image.reference, digest, role)
-    return tuple(found.values())
+        role = RUNTIME if known and known.role == RUNTIME else image.role
+        pinned = image.pinned and (known is None or known.pinned)
+        found[image.reference, digest] = BaseImage(image.reference, digest, role, pinned)
+    # Old daemons tell the digest of what they start from, not of what they copy from.
+    told = {image.reference for image in found.values() if image.digest}
+    return tuple(
+        _joined(image, readings)
+        for image in found.values()
+        if image.digest or image.reference not in told
+    )
+
+
+def _joined(image: BaseImage, readings: Sequence[Reading]) -> BaseImage:
+    uses = [
+        use
+        for reading in readings
+        for use in reading.uses
+        if use.reference == image.reference and use.pinned in ("", image.digest)
+    ]
+    if uses:
+        role = min((use.role for use in uses), key=ORDER.index)
+        return replace(image, role=role, pinned=all(use.pinned for use in uses))
+    if readings and all(reading.complete for reading in readings):
+        # The Dockerfile does not name it: an image that it names brought it in.
+        return replace(image, role=ONBUILD)
+    return image
 
 
 def _predicates(channel: grpc.Channel, ref: str) -> Iterator[dict[str, Any]]:
@@ -100,7 +134,9 @@ def _from_predicate(predicate: Mapping[str, Any]) -> list[BaseImage]:
         "buildConfig"
     )
     materials = predicate.get("materials") or definition.get("resolvedDependencies") or []
-    digests = dict(filter(None, map(_material, materials)))
+    found = list(filter(None, map(_material, materials)))
+    digests = {image.reference: image.digest for image in found}
+    held = {image.reference for image in found if image.pinned}
     steps = {step.get("id"): step for step in (config or {}).get("llbDefinition") or []}
     runtime = _base_step(steps)
     images = []
@@ -108,9 +144,15 @@ def _from_predicate(predicate: Mapping[str, Any]) -> list[BaseImage]:
         identifier = _operation(step, "source").get("identifier", "")
         if identifier.startswith(_IMAGE_SOURCE):
             reference, digest = _split(identifier.removeprefix(_IMAGE_SOURCE))
-            role = "runtime" if name == runtime else "buildtime"
-            images.append(BaseImage(reference, digest or digests.get(reference, ""), role))
-    return images or [BaseImage(name, digest) for name, digest in digests.items()]
+            role = RUNTIME if name == runtime else BUILD
+            digest = digest or digests.get(reference, "")
+            images.append(BaseImage(reference, digest, role, reference in held))
+    if not steps:
+        # What each was for is not told then: it may be the base.
+        return [replace(image, role=RUNTIME) for image in found]
+    # What no step starts from is what read the Dockerfile.
+    known = {image.reference for image in images}
+    return images + [replace(i, role=FRONTEND) for i in found if i.reference not in known]
 
 
 def _operation(step: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -144,14 +186,16 @@ def _base_input(step: Mapping[str, Any]) -> int:
     return 0
 
 
-def _material(material: Mapping[str, Any]) -> tuple[str, str] | None:
+def _material(material: Mapping[str, Any]) -> BaseImage | None:
     uri = str(material.get("uri", ""))
     digest = (material.get("digest") or {}).get("sha256")
     if not uri.startswith(_PURL) or not digest:
         return None
-    name, _, version = unquote(uri.removeprefix(_PURL).partition("?")[0]).partition("@")
+    path, _, query = unquote(uri.removeprefix(_PURL)).partition("?")
+    name, _, version = path.partition("@")
     text = f"{name}:{version}" if version and not version.startswith("sha256:") else name
-    return _split(text)[0], f"sha256:{digest}"
+    pinned = any(part.startswith("digest=") for part in query.split("&"))
+    return BaseImage(_split(text)[0], f"sha256:{digest}", BUILD, pinned)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -182,7 +226,7 @@ def _from_vertices(state: BuildState) -> list[BaseImage]:
     for vertex in state.vertices.values():
         if found := _FROM.match(vertex.name):
             reference, digest = _split(found[1])
-            role = "runtime" if vertex.digest in runtime else "buildtime"
+            role = RUNTIME if vertex.digest in runtime else BUILD
             images.append(BaseImage(reference, digest, role))
     return images
 

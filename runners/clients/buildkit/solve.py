@@ -28,6 +28,7 @@ from runners.model.cancellation import Cancellation
 from runners.model.errors import RunnerError, RunnerLost, SystemFault
 
 if TYPE_CHECKING:
+    from runners.clients.buildkit.dockerfile import Reading
     from runners.clients.buildkit.excerpt import Source
 
 _CONTROL = "/moby.buildkit.v1.Control/"
@@ -157,12 +158,42 @@ class Build:
             config_digest=config,
             references=tuple(map(full_name, self._options.tags)),
             base_images=read_base_images(
-                self._transport.channel(), self._ref, self._facts, self._state, self._local_digest
+                self._transport.channel(),
+                self._ref,
+                self._facts,
+                self._state,
+                self._local_digest,
+                self._readings(),
             ),
             response=response,
             transferred=attachments.transferred(),
             warnings=tuple(self._state.warnings),
         )
+
+    def _readings(self) -> list[Reading]:
+        from runners.clients.buildkit.dockerfile import read_uses
+
+        source = self._dockerfile()
+        if source is None:
+            return []
+        options = self._options
+        own = [platform for worker in self._facts.workers for platform in worker.platforms]
+        builder = own[0] if own else "linux/amd64"
+        contexts = {
+            name: place if isinstance(place, str) else "local"
+            for name, place in options.named_contexts.items()
+        }
+        return [
+            read_uses(
+                source.text,
+                arguments=options.build_args,
+                target=options.target or "",
+                contexts=contexts,
+                platform=platform,
+                builder=builder,
+            )
+            for platform in options.platforms or ("",)
+        ]
 
     def _local_digest(self, reference: str) -> str:
         from runners.clients.buildkit.engineapi import image_digest

@@ -136,7 +136,7 @@ class WhyView(View):
     """Why an image was rebuilt, or was not.
 
     ``verdict``: built, unchanged, running, waiting, blocked, failed, refused,
-    held, untracked; ``reason`` in words; ``chain`` from the image's last run
+    held, pinned, untracked; ``reason`` in words; ``chain`` from the image's last run
     back to the first cause.
     """
 

@@ -92,7 +92,7 @@ def test_base_images_come_with_digest_and_role(builder: Builder, base_image: str
     final = builder.solve(target="final", output=Output()).base_images
     empty = builder.solve(target="empty", output=Output()).base_images
     assert [(image.role, bool(image.digest)) for image in final] == [("runtime", True)]
-    assert [(image.role, bool(image.digest)) for image in empty] == [("buildtime", True)]
+    assert [(image.role, bool(image.digest)) for image in empty] == [("build", True)]
     assert final[0].reference.endswith(base_image.rpartition("/")[2])
 
 

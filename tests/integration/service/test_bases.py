@@ -71,12 +71,15 @@ def test_a_base_moves_and_a_diamond_above_it_is_rebuilt_once_in_order(
     up: Up, base_image: str, registry: str
 ) -> None:
     mark = secrets.token_hex(4)
-    base, lib, one, two, both = (f"{registry}/{n}-{mark}:1" for n in ("b", "lib", "1", "2", "12"))
+    names = ("b", "tool", "lib", "1", "2", "12")
+    base, tool, lib, one, two, both = (f"{registry}/{name}-{mark}:1" for name in names)
     first = push(up, base_image, base, "1")
+    push(up, base_image, tool, "1")
     store(up, base_image, "lib", lib, f"FROM {base}\nRUN echo lib > /lib.txt\n")
     store(up, base_image, "one", one, f"FROM {lib}\nRUN echo one > /one.txt\n")
     store(up, base_image, "two", two, f"FROM {lib}\nRUN echo two > /two.txt\n")
-    store(up, base_image, "both", both, f"FROM {one}\nCOPY --from={two} /two.txt /\n")
+    store(up, base_image, "both", both, f"FROM {one}\nCOPY --from={two} /two.txt /\n"
+          f"COPY --from={tool} /etc/passwd /\n")  # fmt: skip
 
     impact = up.call("GET", f"/impact?image={base}")
     assert [member["task"] for member in impact["members"]] in (
@@ -98,6 +101,7 @@ def test_a_base_moves_and_a_diamond_above_it_is_rebuilt_once_in_order(
         "reference": base,
         "digest": second,
         "role": "runtime",
+        "pinned": False,
     }
     assert runs["lib"]["finishTime"] <= runs["one"]["createTime"]
     assert max(runs["one"]["finishTime"], runs["two"]["finishTime"]) <= runs["both"]["createTime"]
@@ -120,3 +124,10 @@ def test_a_base_moves_and_a_diamond_above_it_is_rebuilt_once_in_order(
     assert [link["task"] for link in why["chain"]][0::2] == ["both", "lib"]
     assert why["chain"][-1]["image"] == base
     assert (why["chain"][-1]["old"], why["chain"][-1]["new"]) == (first, second)
+
+    # What is only copied from counts as well.
+    roles = {base["reference"]: base["role"] for base in runs["both"]["baseImages"]}
+    assert roles == {one: "runtime", two: "copy", tool: "copy"}
+    assert notify(up, tool, push(up, base_image, tool, "2")) == 1
+    again = finished_wave(up, 2)
+    assert [(m["task"], m["status"]) for m in again["members"]] == [("both", "Built")]
