@@ -38,6 +38,7 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "runs": (f"{_REMOTE}.runs", "List, show, cancel, repeat and keep runs."),
         "logs": (f"{_REMOTE}.logs", "Print the log of a run, or follow it."),
         "wait": (f"{_REMOTE}.wait", "Wait until runs end."),
+        "rollback": (f"{_REMOTE}.rollback", "Put a tag back to what an earlier run pushed."),
     },
     "Base images": {
         "why": (f"{_REMOTE}.images:why", "Tell why an image was rebuilt, or was not."),

@@ -313,6 +313,11 @@ class ServiceClient:
         query = {"image": image} if image else {}
         return read_object(self._http.request("GET", f"{API}/{what}", query=query).body, what)
 
+    def roll_back(self, body: JSON) -> JSON:
+        """Have a tag mean again what an earlier run pushed; return what was done."""
+        answer = self._http.request("POST", f"{API}/rollbacks", body=dict(body), repeat=False)
+        return read_object(answer.body, "a rollback")
+
     def waves(self, limit: int) -> Iterator[JSON]:
         """Yield waves, newest first."""
         return self._items("/waves", {}, limit=limit)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasks_service.config import Settings
-from tasks_service.egress.policy import EgressPolicy
 from tasks_service.registries import RegistryClient
+from tasks_service.registries.access import own_login, policy_of
 from tasks_service.registries.client import host_of
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.scheduler.cascades import Cascades
@@ -18,14 +18,11 @@ HEAL_S = 30.0
 
 def open_registry(settings: Settings, store: Store) -> RegistryClient:
     """Return a client that may ask public registries, the service's own and listed ones."""
-    own = (settings.registry.partition("/")[0],) if settings.registry else ()
-    policy = EgressPolicy(
-        allow_hosts=(*settings.allow_hosts, *own), allow_networks=settings.allow_networks
-    )
 
     def login(host: str) -> tuple[str, str]:
-        if own == (host,) and settings.registry_username:
-            return settings.registry_username, settings.registry_password
+        own = own_login(settings, host)
+        if own[0]:
+            return own
         # Only a task that stands on an image there lends its login for asking.
         edges, _ = store.cascades.graph()
         for task in dict.fromkeys(e.task for e in edges if host_of(e.reference) == host):
@@ -34,7 +31,7 @@ def open_registry(settings: Settings, store: Store) -> RegistryClient:
                     return found.username, found.password
         return "", ""
 
-    return RegistryClient(policy, login)
+    return RegistryClient(policy_of(settings), login)
 
 
 def base_groups(

@@ -1,13 +1,16 @@
-"""Ask a registry for the digest of a tag: HEAD only, conditional, under the egress rules.
+"""Ask a registry for the digest of a tag, or put a tag on a manifest that is there.
 
-All four kinds of manifests are accepted: a registry that must not answer with
-an index answers with one platform's manifest, whose digest is another one. A
-429 or 503 is never answered by a GET: the host is left alone for a while.
+Tags are asked for by HEAD only, conditional, under the egress rules. All four
+kinds of manifests are accepted: a registry that must not answer with an index
+answers with one platform's manifest, whose digest is another one. A 429 or 503
+is never answered by a GET: the host is left alone for a while.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +19,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
-from runners.model.errors import RunnerError, Unavailable
+from runners.model.errors import Denied, RunnerError, Unavailable
 from runners.model.image import DEFAULT_REGISTRY, ImageRef
+from tasks_service.egress.deadline import Deadline
 from tasks_service.egress.policy import EgressPolicy
 from tasks_service.egress.transport import egress_client
 from tasks_service.errors import NotFound
@@ -33,6 +37,8 @@ ACCEPT = ", ".join(
 _HUB = "registry-1.docker.io"
 _TIMEOUT_S = 10.0
 _MAX_TOKEN = 64 * 1024
+_MAX_MANIFEST = 4 << 20
+_WHOLE_S = 30.0
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
@@ -58,6 +64,15 @@ class Answer:
     unchanged: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An answer that was read to its end."""
+
+    status_code: int
+    headers: httpx2.Headers
+    content: bytes
+
+
 class RegistryClient:
     """Asks registries. One thread at a time; close it at the end.
 
@@ -69,7 +84,7 @@ class RegistryClient:
     def __init__(self, policy: EgressPolicy, login: Login) -> None:
         self._http = egress_client(policy, what="registry", timeout=_TIMEOUT_S)
         self._login = login
-        self._tokens: dict[tuple[str, str], str] = {}
+        self._tokens: dict[tuple[str, str, str], str] = {}
 
     def close(self) -> None:
         """Let go of connections."""
@@ -89,47 +104,115 @@ class RegistryClient:
             Unavailable: It does not answer, or not as registries do.
         """
         ref = ImageRef.parse(reference)
-        host = _HUB if ref.registry_host == DEFAULT_REGISTRY else ref.registry_host
-        path = ref.path
-        if host == _HUB and "/" not in path:
-            path = f"library/{path}"
+        host, path = _place(ref)
         url = f"{_scheme(host)}://{host}/v2/{path}/manifests/{quote(ref.tag or 'latest')}"
-        answer = self._ask(url, ref.registry_host, path, known)
+        headers = {"Accept": ACCEPT}
+        if known:
+            headers["If-None-Match"] = f'"{known}"'
+        answer = self._ask("HEAD", url, ref.registry_host, path, headers)
         if answer.status_code == 304 and known:
             return Answer(known, unchanged=True)
         if answer.status_code == 404:
             raise NotFound(f"{reference} is not there (any more)")
         if answer.status_code in (429, 503):
-            raise TooMany(host, _retry_after(answer))
+            raise TooMany(host, _retry_after(answer.headers))
         digest = answer.headers.get("docker-content-digest", "")
         if answer.status_code != 200 or not _DIGEST.fullmatch(digest):
             said = "no digest" if answer.status_code == 200 else f"status {answer.status_code}"
             raise Unavailable(f"registry {host} answered with {said} for {reference}")
         return Answer(digest)
 
-    def _ask(self, url: str, host: str, path: str, known: str) -> httpx2.Response:
-        headers = {"Accept": ACCEPT}
-        if known:
-            headers["If-None-Match"] = f'"{known}"'
-        token = self._tokens.get((host, path), "")
-        answer = self._send(url, {**headers, **({"Authorization": token} if token else {})})
+    def retag(self, reference: str, digest: str) -> None:
+        """Have a tag mean a manifest that its repository holds.
+
+        The manifest stays byte for byte what it is, an index of many platforms too.
+
+        Args:
+            reference: Full name with the tag.
+            digest: Of the manifest.
+
+        Raises:
+            NotFound: The repository does not hold it (any more).
+            TooMany, Denied, InvalidInput, Unavailable: See ``digest``.
+        """
+        ref = ImageRef.parse(reference)
+        host, path = _place(ref)
+        manifests = f"{_scheme(host)}://{host}/v2/{path}/manifests/"
+        got = self._ask(
+            "GET", manifests + digest, ref.registry_host, path, {"Accept": ACCEPT}, write=True
+        )
+        if got.status_code == 404:
+            raise NotFound(
+                f"registry {host} does not hold {ref.repository}@{digest} (any more)",
+                hint="what no tag names may be removed: give what you keep a tag of its own",
+            )
+        self._check(got, host, reference)
+        if "sha256:" + hashlib.sha256(got.content).hexdigest() != digest:
+            raise Unavailable(f"registry {host} answered with something else than {digest}")
+        kind = got.headers.get("content-type", "")
+        put = self._ask(
+            "PUT", manifests + quote(ref.tag or "latest"), ref.registry_host, path,
+            {"Content-Type": kind}, write=True, body=got.content,
+        )  # fmt: skip
+        self._check(put, host, reference)
+
+    def _check(self, answer: _Answered, host: str, reference: str) -> None:
+        code = answer.status_code
+        if code in (429, 503):
+            raise TooMany(host, _retry_after(answer.headers))
+        if code in (401, 403):
+            raise Denied(
+                f"registry {host} refuses to have {reference} changed (status {code})",
+                hint="the service's login, or the task's credential, must be allowed to push",
+            )
+        if code not in (200, 201):
+            raise Unavailable(f"registry {host} answered with status {code} for {reference}")
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        host: str,
+        path: str,
+        headers: dict[str, str],
+        *,
+        write: bool = False,
+        body: bytes = b"",
+    ) -> _Answered:
+        """Send a request, with a login if the registry asks for one."""
+        actions = "pull,push" if write else "pull"
+        token = self._tokens.get((host, path, actions), "")
+        login = {"Authorization": token} if token else {}
+        answer = self._send(method, url, {**headers, **login}, body)
         if answer.status_code != 401:
             return answer
-        token = self._authorization(answer.headers.get("www-authenticate", ""), host, path)
+        token = self._authorization(
+            answer.headers.get("www-authenticate", ""), host, f"repository:{path}:{actions}"
+        )
         if not token:
             return answer
-        self._tokens[host, path] = token
-        return self._send(url, {**headers, "Authorization": token})
+        self._tokens[host, path, actions] = token
+        return self._send(method, url, {**headers, "Authorization": token}, body)
 
-    def _send(self, url: str, headers: dict[str, str], method: str = "HEAD") -> httpx2.Response:
-        try:
-            return self._http.request(method, url, headers=headers)
-        except httpx2.HTTPError as error:
-            host = urlsplit(url).netloc
-            words = str(error) or type(error).__name__
-            raise Unavailable(f"registry {host} does not answer: {words[:200]}") from error
+    def _send(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> _Answered:
+        host = urlsplit(url).netloc
+        with Deadline(_WHOLE_S) as deadline:
+            try:
+                with self._http.stream(
+                    method, url, headers=headers, content=body or None,
+                    extensions={"trace": deadline.trace},
+                ) as answer:  # fmt: skip
+                    content = bytearray()
+                    for chunk in answer.iter_bytes():
+                        content += chunk
+                        if len(content) > _MAX_MANIFEST:
+                            raise Unavailable(f"registry {host} sends too much")
+            except httpx2.HTTPError as error:
+                words = str(error) or type(error).__name__
+                raise Unavailable(f"registry {host} does not answer: {words[:200]}") from error
+        return _Answered(answer.status_code, answer.headers, bytes(content))
 
-    def _authorization(self, challenge: str, host: str, path: str) -> str:
+    def _authorization(self, challenge: str, host: str, scope: str) -> str:
         """Return the header that a challenge asks for, or nothing."""
         kind, _, rest = challenge.partition(" ")
         user, password = self._login(host)
@@ -140,20 +223,29 @@ class RegistryClient:
         realm = given.get("realm", "")
         if kind.lower() != "bearer" or not realm:
             return ""
-        query = {"scope": f"repository:{path}:pull"}
+        query = {"scope": scope}
         if given.get("service"):
             query["service"] = given["service"]
         mark = "&" if "?" in realm else "?"
         headers = {"Authorization": basic} if basic else {}
-        answer = self._send(f"{realm}{mark}{urlencode(query)}", headers, "GET")
+        answer = self._send("GET", f"{realm}{mark}{urlencode(query)}", headers)
         if answer.status_code != 200 or len(answer.content) > _MAX_TOKEN:
             return ""
         try:
-            body = answer.json()
+            body = json.loads(answer.content)
             token = body.get("token") or body.get("access_token") or ""
         except (ValueError, AttributeError):
             return ""
         return f"Bearer {token}" if isinstance(token, str) and token.isprintable() else ""
+
+
+def _place(ref: ImageRef) -> tuple[str, str]:
+    """Return the host to ask and the path there."""
+    host = _HUB if ref.registry_host == DEFAULT_REGISTRY else ref.registry_host
+    path = ref.path
+    if host == _HUB and "/" not in path:
+        path = f"library/{path}"
+    return host, path
 
 
 def host_of(reference: str) -> str:
@@ -175,6 +267,6 @@ def _scheme(host: str) -> str:
         return "https"
 
 
-def _retry_after(answer: httpx2.Response) -> float:
-    text = answer.headers.get("retry-after", "")
+def _retry_after(headers: httpx2.Headers) -> float:
+    text = headers.get("retry-after", "")
     return float(min(int(text), 3600)) if text.isdecimal() and len(text) < 9 else 60.0

@@ -16,6 +16,7 @@ from tasks_service.store.database import Database
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.leases import LeaseStore
 from tasks_service.store.notifications import NotificationStore
+from tasks_service.store.pushes import PushStore
 from tasks_service.store.recovery import RecoveryStore
 from tasks_service.store.rewrap import rewrap_all
 from tasks_service.store.runs import RunStore
@@ -39,6 +40,7 @@ class Store:
         self._envelope = envelope
         self.runs = RunStore(database, envelope)
         self.leases = LeaseStore(database, envelope)
+        self.pushes = PushStore(database)
         self.recovery = RecoveryStore(database)
         self.logs = LogStore(database)
         self.tasks = TaskStore(database, envelope)

@@ -333,7 +333,7 @@ def _with_image(text: str) -> Select[tuple[int]]:
     if text.startswith("sha256:"):
         return query.where(run_images.c.digest == text)
     if at:
-        return query.where(run_images.c.reference.like(_prefix(name), escape="\\")).where(
+        return query.where(run_images.c.reference.like(like_prefix(name), escape="\\")).where(
             run_images.c.digest == digest
         )
     found = [run_images.c.reference == text]
@@ -341,22 +341,23 @@ def _with_image(text: str) -> Select[tuple[int]]:
     whole = bool(slash) and ("." in host or ":" in host or host == "localhost")
     tagged = ":" in (path if whole else text)
     if not tagged:
-        found.append(run_images.c.reference.like(_prefix(text) + ":%", escape="\\"))
+        found.append(run_images.c.reference.like(like_prefix(text) + ":%", escape="\\"))
     if not whole:
         # What leaves the registry out can't use the index.
         found += [
-            run_images.c.reference.like(f"%/{_prefix(text)}{end}", escape="\\")
+            run_images.c.reference.like(f"%/{like_prefix(text)}{end}", escape="\\")
             for end in ("", ":%")
         ]
     return query.where(or_(*found))
 
 
-def _prefix(text: str) -> str:
+def like_prefix(text: str) -> str:
+    """Return a text as the beginning of a pattern of LIKE, ``\\`` its escape."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _like(glob: str) -> str:
-    return _prefix(glob).replace("*", "%").replace("?", "_")
+    return like_prefix(glob).replace("*", "%").replace("?", "_")
 
 
 def _cursor(sequence: int) -> str:

@@ -10,6 +10,7 @@ from tasks_service.api.routes import (
     logs,
     machines,
     notifications,
+    rollbacks,
     runs,
     server,
     tasks,
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     uploads.router,
     access.router,
     images.router,
+    rollbacks.router,
     waves.router,
     machines.router,
 )
