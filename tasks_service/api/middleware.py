@@ -1,6 +1,6 @@
 """The front door, before any route: request id, token, limits, headers, one log line.
 
-Everything that is not in OPEN_PATHS needs a good token here, whether there is
+Everything that is not in OPEN_PATHS or below HOOKS needs a good token here, whether there is
 a route for it or not.
 """
 
@@ -27,6 +27,8 @@ from tasks_service.process_log import get_logger
 OPEN_PATHS = frozenset(
     {"/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/schemas/task.schema.json"}
 )
+HOOKS = "/hooks/"
+"""Deliveries of Git servers: judged by their signature, by the route itself."""
 UPLOADS = "/api/v1/uploads/"
 MAX_BODY = 4 << 20
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -88,7 +90,7 @@ class _Visit:
                 )
 
     async def _serve(self, path: str) -> None:
-        if path not in OPEN_PATHS:
+        if path not in OPEN_PATHS and not path.startswith(HOOKS):
             client = self._scope.get("client") or ("", 0)
             login = self._headers.get("authorization", "")
             token = await anyio.to_thread.run_sync(self._doorkeeper.admit, login, client[0])

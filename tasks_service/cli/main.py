@@ -32,6 +32,7 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "export": (f"{_REMOTE}.apply:export", "Print stored tasks as such files."),
         "credential": (f"{_REMOTE}.credential", "Give a task logins of registries."),
         "timer": (f"{_REMOTE}.timer", "Start a task by the clock."),
+        "trigger": (f"{_REMOTE}.trigger", "Start a task by pushes to its repository."),
         "task": (f"{_REMOTE}.aliases", "The same under the names of `az acr task`."),
     },
     "Runs": {

@@ -266,6 +266,48 @@ class ServiceClient:
         path = f"{API}/notifications/{_quoted(name)}/deliveries/{_quoted(delivery)}/redeliver"
         return read_object(self._http.request("POST", path, repeat=True).body, "a delivery")
 
+    # --- commit triggers ---
+
+    def triggers(self, task: str) -> Iterator[JSON]:
+        """Yield the commit triggers of a task."""
+        return self._items(f"/tasks/{_quoted(task)}/triggers", {}, limit=1000)
+
+    def add_trigger(self, task: str, body: JSON) -> JSON:
+        """Add a commit trigger; the answer holds the webhook's secret, this once."""
+        path = f"{API}/tasks/{_quoted(task)}/triggers"
+        return read_object(self._http.request("POST", path, body=dict(body)).body, "a trigger")
+
+    def change_trigger(self, task: str, name: str, changes: JSON) -> JSON:
+        """Change parts of a commit trigger."""
+        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}"
+        return read_object(
+            self._http.request("PATCH", path, body=dict(changes), repeat=True).body, "a trigger"
+        )
+
+    def delete_trigger(self, task: str, name: str) -> None:
+        """Remove a commit trigger and its deliveries."""
+        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}"
+        self._http.request("DELETE", path, repeat=False)
+
+    def try_trigger(self, task: str, name: str, push: JSON) -> JSON:
+        """Return whether a push would start a run."""
+        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}/test"
+        return read_object(
+            self._http.request("POST", path, body=dict(push), repeat=True).body, "an answer"
+        )
+
+    def pushes(self, task: str, name: str, limit: int) -> Iterator[JSON]:
+        """Yield what arrived at a commit trigger, newest first."""
+        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}/deliveries"
+        answer = self._http.request("GET", path, query={"limit": str(limit)})
+        return iter(Page.of(answer.body).items)
+
+    def redeliver_push(self, task: str, name: str, delivery: str) -> JSON:
+        """Have a delivery judged again; return the new one."""
+        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}/deliveries"
+        answer = self._http.request("POST", f"{path}/{_quoted(delivery)}/redeliver")
+        return read_object(answer.body, "a delivery")
+
     # --- access and machines ---
 
     def create_token(self, body: JSON) -> JSON:

@@ -26,7 +26,7 @@ from tasks_service.daemons.parts import Parts, log_to_stderr, only_one, open_par
 from tasks_service.queue import Queue, open_queue
 from tasks_service.runs.announcer import Announcer
 from tasks_service.runs.lifecycle import RunLife
-from tasks_service.scheduler import Duties, NoticeDuty, Scheduler, TimerDuty
+from tasks_service.scheduler import Duties, NoticeDuty, Scheduler, StatusDuty, TimerDuty
 from tasks_service.worker import Worker
 
 MAX_SILENT_S = 60.0
@@ -158,7 +158,9 @@ def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     bases = base_groups(parts.store, life, registry, parts.settings)
     notices = NoticeDuty(parts.store, parts.settings)
     stack.callback(notices.close)
-    scheduler = Scheduler((*duties.groups(), timers.group(), notices.group(), *bases))
+    statuses = StatusDuty(parts.store, parts.settings)
+    groups = (timers.group(), notices.group(), statuses.group(), *bases)
+    scheduler = Scheduler((*duties.groups(), *groups))
     stack.callback(announcer.close)
     scheduler.start()
     stack.callback(scheduler.stop)

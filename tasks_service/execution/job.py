@@ -32,6 +32,7 @@ class Job:
     Attributes:
         created: When it was asked for, aware, UTC; ``{{.Run.Date}}``.
         content_name: What messages call ``request.content``.
+        branch, tag: What was pushed, where the source names a commit only.
         image_aliases: Of bare first words in ``cmd``; None takes the defaults.
     """
 
@@ -44,6 +45,8 @@ class Job:
     triggered_by: str = "manual"
     content_name: str = "<content>"
     image_aliases: Mapping[str, str] | None = None
+    branch: str = ""
+    tag: str = ""
 
     def hidden(self) -> tuple[str, ...]:
         """Return every text of its secrets that no output may show."""

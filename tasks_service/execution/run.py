@@ -120,15 +120,15 @@ class Execution:
     def _variables(self, source: Source) -> RunVariables:
         job, result = self._job, self.result
         result.source = source.location
-        result.commit, result.branch = source.commit, source.branch
+        result.commit, result.branch = source.commit, source.branch or job.branch
         os_name, architecture = result.platform.split("/")[:2]
         return RunVariables(
             id=result.id,
             registry=result.registry,
             commit=source.commit,
-            branch=source.branch,
+            branch=source.branch or job.branch,
             repository=source.repository,
-            git_tag=source.tag,
+            git_tag=source.tag or job.tag,
             triggered_by=job.triggered_by,
             task_name=job.task,
             date=run_date(job.created),

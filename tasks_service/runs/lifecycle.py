@@ -64,7 +64,8 @@ class RunLife:
 
     def __init__(self, store: Store, announcer: Announces, settings: Settings) -> None:
         self._store = store
-        self._announcer = announcer
+        self.announcer = announcer
+        """Tells workers of runs that others stored."""
         self._settings = settings
         self.rules = Rules.of(settings)
         self.max_queued = settings.max_queued
@@ -97,7 +98,7 @@ class RunLife:
             run_id = first_id
         run = self._store.runs.accept(new, run_id=run_id, max_queued=self.max_queued)
         if not run.status.finished:
-            self._announcer.announce(run.request.pool)
+            self.announcer.announce(run.request.pool)
         return run
 
     def checked(self, new: NewRun) -> NewRun:
@@ -146,7 +147,7 @@ class RunLife:
         new = NewRun(
             request=run.request,
             secrets=secrets,
-            cause=Cause("rerun", actor, {"run": run.id}),
+            cause=Cause("rerun", actor, _pushed(run) | {"run": run.id}),
             task=run.task,
             run_type=run.run_type,
             task_limit=task.definition.max_concurrent if task is not None else 0,
@@ -186,6 +187,12 @@ class RunLife:
                 hint="start it anew, and give them again",
             )
         return chosen_secrets(stored, run.request.secret_names)
+
+
+def _pushed(run: Run) -> dict[str, str]:
+    """Return what of a run's cause its steps can see."""
+    known = ("commitId", "ref", "branchName", "tagName", "repository", "provider")
+    return {name: run.cause.detail[name] for name in known if name in run.cause.detail}
 
 
 def new_of_task(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tasks_service.scheduler.duties import Duties
 from tasks_service.scheduler.loop import Duty, Scheduler
 from tasks_service.scheduler.notices import NoticeDuty
+from tasks_service.scheduler.statuses import StatusDuty
 from tasks_service.scheduler.timers import TimerDuty
 
-__all__ = ["Duties", "Duty", "NoticeDuty", "Scheduler", "TimerDuty"]
+__all__ = ["Duties", "Duty", "NoticeDuty", "Scheduler", "StatusDuty", "TimerDuty"]

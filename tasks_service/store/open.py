@@ -14,10 +14,12 @@ from tasks_service.store.cascades import CascadeStore
 from tasks_service.store.chunks import LogStore
 from tasks_service.store.database import Database
 from tasks_service.store.envelope import Envelope
+from tasks_service.store.hooks import HookStore
 from tasks_service.store.leases import LeaseStore
 from tasks_service.store.notifications import NotificationStore
 from tasks_service.store.pushes import PushStore
 from tasks_service.store.recovery import RecoveryStore
+from tasks_service.store.reports import ReportStore
 from tasks_service.store.rewrap import rewrap_all
 from tasks_service.store.runs import RunStore
 from tasks_service.store.tasks import TaskStore
@@ -32,6 +34,8 @@ class Store:
         leases: Workers' side.
         recovery: The scheduler's side.
         logs: Logs not yet moved to the blob store.
+        hooks: Commit triggers, and what was delivered to them.
+        reports: Statuses of commits to post.
         cascades: Base images, what moved, and waves of rebuilds.
     """
 
@@ -46,6 +50,8 @@ class Store:
         self.tasks = TaskStore(database, envelope)
         self.notifications = NotificationStore(database, envelope)
         self.timers = TimerStore(database, envelope)
+        self.hooks = HookStore(database, envelope)
+        self.reports = ReportStore(database, envelope)
         self.tokens = TokenStore(database)
         self.audit = AuditStore(database)
         self.workers = WorkerStore(database)

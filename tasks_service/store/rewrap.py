@@ -8,13 +8,15 @@ from sqlalchemy import Column, Connection, Table, select, update
 
 from tasks_service.store.database import Database
 from tasks_service.store.envelope import Envelope
-from tasks_service.store.rows import notification_place, run_place, task_place
+from tasks_service.store.hook_tables import commit_hooks
+from tasks_service.store.rows import hook_place, notification_place, run_place, task_place
 from tasks_service.store.tables import notifications, runs, tasks
 
 _SEALED: tuple[tuple[Table, Column[str], Callable[[str], str]], ...] = (
     (runs, runs.c.id, run_place),
     (tasks, tasks.c.name, task_place),
     (notifications, notifications.c.name, notification_place),
+    (commit_hooks, commit_hooks.c.id, hook_place),
 )
 
 

@@ -74,6 +74,11 @@ def notification_place(name: str) -> str:
     return f"notifications/{name}"
 
 
+def hook_place(hook: str) -> str:
+    """Return what the sealed secrets of a commit trigger belong to."""
+    return f"hooks/{hook}"
+
+
 def run_of(row: Row[Any], images: Iterable[str] = ()) -> Run:
     """Return the Run of a row of ``runs``."""
     return Run(

@@ -295,6 +295,8 @@ def _job(claim: Claim) -> Job:
         task=run.task,
         triggered_by=run.cause.kind,
         content_name="task file",
+        branch=run.cause.detail.get("branchName", ""),
+        tag=run.cause.detail.get("tagName", ""),
     )
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from tasks_service.api.routes import (
     access,
+    hooks,
     images,
     logs,
     machines,
@@ -26,6 +27,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
     timers.router,
     notifications.router,
+    hooks.router,
+    hooks.door,
     uploads.router,
     access.router,
     images.router,

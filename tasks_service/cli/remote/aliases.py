@@ -26,6 +26,7 @@ command = LazyGroup(
             "delete": (f"{_TASKS}:delete", "Delete stored tasks."),
             "run": ("tasks_service.cli.remote.task_run", "Run a stored task."),
             "credential": ("tasks_service.cli.remote.credential", "Logins of a task."),
+            "trigger": ("tasks_service.cli.remote.trigger", "Commit triggers of a task."),
             "timer": ("tasks_service.cli.remote.timer", "Timers of a task."),
         },
         "Runs": {

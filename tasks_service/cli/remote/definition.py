@@ -125,7 +125,7 @@ def definition_of(parameters: Mapping[str, Any], *, source: str = "") -> dict[st
     body |= what_of(given, source=body.get("source", source))
     body |= _plain(given)
     if given["git_token"] is not None:
-        body["gitToken"] = _git_token(given["git_token"])
+        body["gitToken"] = secret_text(given["git_token"], "--git-access-token")
     if given["labels"]:
         body["labels"] = dict(_label(text) for text in given["labels"])
     return body
@@ -344,10 +344,9 @@ def _label(text: str) -> tuple[str, str | None]:
     raise click.UsageError(f"--label {text[:80]!r} is not KEY=VALUE or KEY-")
 
 
-def _git_token(text: str) -> str:
+def secret_text(text: str, flag: str) -> str:
+    """Return a secret of the command line; ``-`` is standard input, else people are warned."""
     if text == "-":
-        return read_standard_input(4096, "the token").decode(errors="replace").strip()
-    sys.stderr.write(
-        "warning: others on this machine can see --git-access-token: give - and standard input\n"
-    )
+        return read_standard_input(4096, f"the text of {flag}").decode(errors="replace").strip()
+    sys.stderr.write(f"warning: others on this machine can see {flag}: give - and standard input\n")
     return text

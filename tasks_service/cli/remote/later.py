@@ -24,14 +24,12 @@ class Later:
     several: bool = False
 
 
-_TRIGGERS = "these triggers are not there yet: a task runs by `tasks run -n NAME` and by its timers"
+_TRIGGERS = "these triggers are not there yet: pushes, timers and base images start tasks"
 _ONE = "a task has one trigger for base images, which has no name: leave it out"
 _AZURE = "belongs to Azure: logins are given by `tasks credential add` and the server's settings"
 LATER = (
-    Later(("--commit-trigger-enabled",), _TRIGGERS, ("false",)),
     Later(("--pull-request-trigger-enabled",), _TRIGGERS, ("false",)),
     Later(("--base-image-trigger-name",), _ONE),
-    Later(("--source-trigger-name",), _TRIGGERS),
     Later(("--update-trigger-endpoint",), _TRIGGERS),
     Later(("--update-trigger-payload-type",), _TRIGGERS),
     Later(("--update-trigger-token",), _TRIGGERS),

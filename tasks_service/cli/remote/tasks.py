@@ -19,6 +19,11 @@ from tasks_service.cli.remote.flags import list_options, pairs, show_options
 from tasks_service.cli.remote.later import later_options
 from tasks_service.cli.remote.names import TaskName, task_name
 from tasks_service.cli.remote.several import for_each
+from tasks_service.cli.remote.trigger import (
+    set_source_trigger,
+    source_trigger_of,
+    source_trigger_options,
+)
 
 if TYPE_CHECKING:
     from tasks_service.cli.remote.printing import Column
@@ -32,6 +37,7 @@ _TRIES = 3
 @click.option("--schedule", "schedules", metavar="[NAME:]CRON", multiple=True,
               help="Start it by the clock: five fields in UTC, or CRON_TZ=Zone and five."
                    " Repeatable.")  # fmt: skip
+@source_trigger_options
 @click.option("--replace/--no-replace", default=True, show_default=True,
               help="Whether a task of that name may be there already.")  # fmt: skip
 @show_options
@@ -42,9 +48,11 @@ def create(name: str, replace: bool, schedules: tuple[str, ...], **parameters: A
     \b
     tasks create -n app -c https://host/app.git#main -f acb.yaml
     tasks create -n web -c https://host/web.git -t web:{{.Run.ID}} -f Dockerfile
+    tasks create -n app -c https://github.com/octo/app.git#main -f acb.yaml \\
+        --commit-trigger-enabled true
     tasks create -n purge -c /dev/null --cmd 'acr purge --ago 30d' --schedule '0 4 * * *'
     """
-    body = definition_of(parameters)
+    body, trigger = definition_of(parameters), source_trigger_of(parameters)
     if "source" not in body:
         raise click.UsageError("Missing option '-c' / '--context': where the sources are")
     if schedules:
@@ -54,6 +62,7 @@ def create(name: str, replace: bool, schedules: tuple[str, ...], **parameters: A
     body = {key: value for key, value in body.items() if value is not None}
     with connect(parameters) as client:
         task = client.put_task(name, body | {"name": name}, new=not replace)
+        set_source_trigger(client, name, trigger, body.get("gitToken"))
     print_task(task, parameters)
 
 
@@ -64,6 +73,7 @@ def create(name: str, replace: bool, schedules: tuple[str, ...], **parameters: A
               help="Forget a value of the task file. Repeatable.")  # fmt: skip
 @click.option("--unset-arg", "unset_args", metavar="NAME", multiple=True,
               help="Forget a build argument. Repeatable.")  # fmt: skip
+@source_trigger_options
 @show_options
 @later_options
 def update(name: str, **parameters: Any) -> None:
@@ -78,21 +88,24 @@ def update(name: str, **parameters: Any) -> None:
     """
     from tasks_service.errors import VersionMismatch
 
+    trigger = source_trigger_of(parameters)
     with connect(parameters) as client:
         for last in (False, False, True):
             stored, version = client.task(name)
             changes = changes_of(parameters, stored)
-            if not changes:
+            if not changes and trigger is None:
                 raise click.UsageError("nothing to change was given")
             try:
-                task = client.patch_task(name, changes, match=version)
+                if changes:
+                    stored = client.patch_task(name, changes, match=version)
             except VersionMismatch:
                 # Somebody else changed it meanwhile: read it again.
                 if last:
                     raise
                 continue
             break
-    print_task(task, parameters)
+        set_source_trigger(client, name, trigger, changes.get("gitToken"))
+    print_task(stored, parameters)
 
 
 def changes_of(parameters: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

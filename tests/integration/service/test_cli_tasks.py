@@ -69,7 +69,7 @@ def test_the_names_of_az_do_the_same(cli: CommandLine) -> None:
         "--commit-trigger-enabled", "false", "--base-image-trigger-enabled", "false")  # fmt: skip
     assert "az" in cli("task", "list", "-o", "name").out.split()
     assert cli.json("task", "show", "-n", "az")["file"] == "t.yaml"
-    said = cli("task", "create", "-n", "az2", "-c", GIT, "--commit-trigger-enabled", code=2)
+    said = cli("task", "create", "-n", "az2", "-c", GIT, "--pull-request-trigger-enabled", code=2)
     assert "triggers are not there yet" in said.err
     cli("show", "az2", code=3)
     cli("task", "delete", "-n", "az", "--yes")
@@ -239,3 +239,50 @@ def test_a_context_is_checked_and_used(
     monkeypatch.setenv("TASKS_TOKEN", "tsk_aaaaaaaaaa_" + "b" * 43)
     cli("context", "add", "there", service.url, code=4)
     assert "there" not in cli("context", "list", "-o", "name").out.split()
+
+
+def test_commit_triggers_are_added_tried_changed_and_removed(cli: CommandLine) -> None:
+    source = "https://github.com/octo/app.git#main"
+    said = cli("create", "-n", "hooked", "-c", source, "-f", "t.yaml", "--branch", "x", code=2)
+    assert "--commit-trigger-enabled true" in said.err
+    cli("show", "hooked", code=3)
+    said = cli("create", "-n", "hooked", "-c", source, "-f", "t.yaml",
+               "--commit-trigger-enabled", "true", "--path", "web/**")  # fmt: skip
+    assert "/hooks/" in said.err
+    secret = said.err.partition("secret:")[2].split()[0]
+    (listed,) = cli.json("trigger", "list", "-n", "hooked")
+    assert (listed["provider"], listed["repository"]) == ("github", "octo/app")
+    assert secret not in cli("trigger", "list", "-n", "hooked").out
+    # A second create keeps URL and secret.
+    said = cli("create", "-n", "hooked", "-c", source, "-f", "t.yaml",
+               "--commit-trigger-enabled", "true", "--branch", "main")  # fmt: skip
+    assert "secret" not in said.err
+    (again,) = cli.json("task", "trigger", "list", "-n", "hooked")
+    assert (again["url"], again["refs"], again["paths"]) == (listed["url"], ["main"], ["web/**"])
+
+    words = ("trigger", "test", "-n", "hooked", "--branch")
+    assert "starts a run" in cli(*words, "main", "--path", "web/a.html").out
+    assert "no pattern" in cli(*words, "other", code=1).out
+    assert "paths" in cli(*words, "main", "--path", "README.md", code=1).out
+    cli("update", "-n", "hooked", "--commit-trigger-enabled", "false")
+    assert "disabled" in cli(*words, "main", code=1).out
+    cli("trigger", "update", "-n", "hooked", "--enabled", "true", "--path", "")
+    assert "starts a run" in cli(*words, "main").out
+
+    assert cli.json("trigger", "deliveries", "-n", "hooked") == []
+    assert "no delivery" in cli("trigger", "redeliver", "abc", "-n", "hooked", code=3).err
+    said = cli("trigger", "add", "-n", "hooked", "--provider", "gitlab", code=2)
+    assert "remove it first" in said.err
+    cli("trigger", "add", "-n", "hooked", "--trigger-name", "two", "--secret", "short", code=2)
+    cli("trigger", "remove", "-n", "hooked")
+    assert cli.json("trigger", "list", "-n", "hooked") == []
+
+
+def test_a_trigger_says_what_it_can_not_know(cli: CommandLine) -> None:
+    cli("create", "-n", "own", "-c", "https://git.example/octo/app.git", "-f", "t.yaml")
+    said = cli("trigger", "add", "-n", "own", code=2)
+    assert "provider" in said.err
+    found = cli.json("trigger", "add", "-n", "own", "--provider", "forgejo")
+    assert found["apiUrl"] == "https://git.example/api/v1"
+    cli("create", "-n", "sourceless", "-c", "/dev/null", "--cmd", "alpine true")
+    assert "not a Git repository" in cli("trigger", "add", "-n", "sourceless", code=2).err
