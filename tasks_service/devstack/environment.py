@@ -46,7 +46,7 @@ def for_tests(stack: Stack) -> dict[str, str]:
 
 
 def for_bench(stack: Stack) -> dict[str, str]:
-    """Return the variables of ``tests.bench``; starts the second engine."""
+    """Return the variables of ``tests.bench``; starts the second engine and databases."""
     address = second_engine.start(stack.where, stack.runners, bench_image(stack))
     name = second_engine.name(stack.where)
     process = stack.runners.api.get(f"/containers/{name}/json")["State"]["Pid"]
@@ -59,6 +59,7 @@ def for_bench(stack: Stack) -> dict[str, str]:
         "TASKS_BENCH_REGISTRY": stack.registry,
         "TASKS_BENCH_BASE_IMAGE": stack.base_image,
         "TASKS_BENCH_SCRATCH": str(second_engine.shared_folder(stack.where)),
+        "TASKS_TEST_POSTGRES": with_databases(stack.where)[databases.POSTGRES],
     }
 
 

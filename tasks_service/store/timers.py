@@ -130,7 +130,8 @@ class TimerStore:
         """Write what was decided and return the runs that were started.
 
         A timer that somebody else settled or changed since it was looked at
-        is passed over, and so is a fire time that was acted on before.
+        is passed over, and so is a fire time that was acted on before, and
+        what there is no room for: it stays due.
 
         Raises:
             Busy: ``max_queued`` runs wait already; nothing was written.
@@ -144,11 +145,13 @@ class TimerStore:
 
         def work(connection: Connection) -> tuple[Run, ...]:
             room = max_queued - count_queued(connection) if max_queued else len(outcomes)
-            if room < sum(one.run is not None for one in outcomes):
+            if room <= 0 and any(one.run is not None for one in outcomes):
                 raise Busy("too many runs wait already: timers wait, too")
             time = moment(connection)
-            found = []
+            found: list[Run] = []
             for one, secrets in zip(outcomes, sealed, strict=True):
+                if one.run is not None and len(found) >= room:
+                    continue
                 row = self._settle(connection, one, secrets, time)
                 if row is not None:
                     found.append(run_of(row))

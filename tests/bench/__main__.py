@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import builds, cli, engine, language
+from tests.bench import builds, cli, engine, language, timers
 from tests.bench.measure import Row, table, write
 from tests.bench.place import ROOT, BenchError, Place, compile_sources
 
@@ -21,6 +21,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Place], Iterator[Row]]]] = {
     "overhead": (("engine-overhead-in-a-row", "engine-overhead-in-parallel"), engine.overhead),
     "language": (("language-20-steps", "language-2000-steps"), language.language),
     "cold": (("run-one-step-cold",), cli.cold),
+    "timers": (("timers-10000-due-sqlite", "timers-10000-due-postgresql"), timers.due),
     "cli": (("cli-help", "cli-run-nothing"), cli.start),
 }
 

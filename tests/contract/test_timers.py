@@ -171,6 +171,21 @@ def test_a_queue_that_is_full_makes_timers_wait(
     assert len(fired(store)) == 2
 
 
+def test_of_more_timers_than_there_is_room_for_as_many_fire_as_fit(
+    store: Store, tmp_path: Path, clock: ManualClock
+) -> None:
+    task(store, *(Timer(f"t{number}", "* * * * *") for number in range(5)))
+    full = duty(store, tmp_path, max_queued=3)
+    settle(full)
+    clock.advance(60)
+    settle(full)
+    assert len(fired(store)) == 3
+    store.runs.request_cancel(fired(store)[0].id, reason="room")
+    settle(full)
+    assert len(fired(store)) == 4
+    assert len({run.cause.actor for run in fired(store)}) == 4
+
+
 def test_a_task_that_can_t_be_run_any_more_says_why(
     store: Store, tmp_path: Path, clock: ManualClock
 ) -> None:
