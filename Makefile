@@ -63,7 +63,7 @@ conformance: setup ## Compare our task language with recorded cases (CASES=file,
 	@$(VENV)/python -m tests.conformance $(CASES)
 
 .PHONY: test-faults
-test-faults: setup ## Kill, freeze and flood workers, larger than `make test` does (SEED=n)
+test-faults: setup ## Kill, freeze, flood workers, jump clocks; more than `make test` does (SEED=n)
 	@$(VENV)/python -m tests.faults $(SEED)
 
 .PHONY: fuzz
