@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runners.backends.dind.programs import environment
 from runners.model.errors import SystemFault
 
 _MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode")
@@ -82,7 +83,9 @@ def _detach(image: Path) -> None:
         with suppress(OSError):
             if backing.read_text().strip().removesuffix(" (deleted)") == str(image):
                 device = f"/dev/{backing.parts[3]}"
-                subprocess.run(["losetup", "-d", device], capture_output=True, check=False)
+                subprocess.run(
+                    ["losetup", "-d", device], capture_output=True, env=environment(), check=False
+                )
 
 
 def remove(disk: Disk) -> None:
@@ -92,10 +95,14 @@ def remove(disk: Disk) -> None:
         time.sleep(patience)
         if not disk.point.is_mount():
             break
-        subprocess.run(["umount", str(disk.point)], capture_output=True, check=False)
+        subprocess.run(
+            ["umount", str(disk.point)], capture_output=True, env=environment(), check=False
+        )
     if disk.point.is_mount():
         # Something still holds it; detached, it goes when that goes.
-        subprocess.run(["umount", "-l", str(disk.point)], capture_output=True, check=False)
+        subprocess.run(
+            ["umount", "-l", str(disk.point)], capture_output=True, env=environment(), check=False
+        )
     # Still there only if its maker was killed between two commands.
     _detach(disk.image)
     disk.image.unlink(missing_ok=True)
@@ -129,7 +136,7 @@ def available() -> str:
 
 def _run(words: list[str]) -> str:
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
     except FileNotFoundError as exc:
         raise SystemFault(f"a runner's disk needs {words[0]}, which is not here") from exc
     if done.returncode != 0:

@@ -19,6 +19,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from runners.backends.dind.programs import environment
 from runners.model.errors import SystemFault
 
 # Everything that is not the public internet (RFC 6890 and its followers).
@@ -116,7 +117,11 @@ def remove(chain: str, prefix: str) -> None:
 
 def _installed(chain: str, prefix: str, count: int) -> bool:
     listed = subprocess.run(
-        ["iptables", "-w", "5", "-t", "mangle", "-S"], capture_output=True, text=True, check=False
+        ["iptables", "-w", "5", "-t", "mangle", "-S"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
     ).stdout.splitlines()
     mine = [line for line in listed if line.startswith(f"-A {chain} ")]
     return f"-A PREROUTING -i {prefix}+ -j {chain}" in listed and len(mine) == count
@@ -130,13 +135,18 @@ def _hang_in(tool: str, chain: str, prefix: str) -> None:
 
 def _run(tool: str, *words: str) -> int:
     done = subprocess.run(
-        [tool, "-w", "5", "-t", "mangle", *words], capture_output=True, check=False
+        [tool, "-w", "5", "-t", "mangle", *words],
+        capture_output=True,
+        env=environment(),
+        check=False,
     )
     return done.returncode
 
 
 def _must(words: list[str], text: str) -> None:
-    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, input=text, capture_output=True, text=True, env=environment(), check=False
+    )
     if done.returncode != 0:
         raise SystemFault(
             f"the packet filter of the runners' networks was refused: {done.stderr.strip()}",

@@ -27,6 +27,7 @@ from runners.backends.base import silent
 from runners.backends.dind import bridge, firewall, places, subids
 from runners.backends.dind.engine_api import EngineApi, unix_dial
 from runners.backends.dind.owner import process_start
+from runners.backends.dind.programs import environment
 from runners.model.errors import Denied, Unavailable
 
 Notice = Callable[[str, str], None]
@@ -236,6 +237,7 @@ def _launch(engine: PrivateEngine) -> None:
             stdout=log,
             stderr=log,
             cwd="/",
+            env=environment(),
             check=True,
         )
     if not _answers(engine, _START_S):
@@ -282,7 +284,7 @@ def _unmount_below(root: Path) -> None:
         if Path(point).is_relative_to(root):
             points.append(point)
     for point in reversed(points):
-        subprocess.run(["umount", "-l", point], capture_output=True, check=False)
+        subprocess.run(["umount", "-l", point], capture_output=True, env=environment(), check=False)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runners.backends.dind.programs import environment
 from runners.model.errors import SystemFault
 
 USER = "tasks-runner"
@@ -53,6 +54,7 @@ def _ensure_account() -> None:
         [*_USERADD, USER],
         capture_output=True,
         text=True,
+        env=environment(),
         check=False,
     )
     if made.returncode != 0:

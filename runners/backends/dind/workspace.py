@@ -16,6 +16,7 @@ from pathlib import Path
 
 from runners.backends.dind import levels, pump
 from runners.backends.dind.engine_api import EngineApi
+from runners.backends.dind.programs import environment
 from runners.model.cancellation import Cancellation
 from runners.model.errors import InvalidInput, SystemFault, Unavailable
 
@@ -79,6 +80,7 @@ def _pack(source: Path, stream: socket.socket, cancel: Cancellation) -> None:
         stdin=subprocess.DEVNULL,
         stdout=stream.fileno(),
         stderr=subprocess.PIPE,
+        env=environment(),
     )
     forget = cancel.on_cancel(packing.kill)
     try:

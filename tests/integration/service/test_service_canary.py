@@ -1,6 +1,7 @@
 """Secrets that were told to the service are nowhere but sealed: all kinds, both set-ups.
 
-A value, a build argument (but for its image), a secret of a build, a login and a Git token. Looked
+A value, a build argument (but for its image), a secret of a build, a login, a Git token, the
+address of a receiver and the login of a mail server. Looked
 at: database, Redis, logs, answers, every process, and what runners leave.
 """
 
@@ -99,7 +100,7 @@ def git_server(
 
 @pytest.fixture
 def canaries() -> dict[str, str]:
-    names = ("value", "argument", "secret", "login", "git")
+    names = ("value", "argument", "secret", "login", "git", "hook", "mail")
     return {name: f"{secrets.token_hex(8)}-{secrets.token_urlsafe(12)}" for name in names}
 
 
@@ -144,7 +145,8 @@ def told(canaries: dict[str, str], url: str, registry: str) -> tuple[dict[str, A
 
 def answers(service: Service, runs: list[str]) -> Iterator[tuple[str, str]]:
     paths = ["/runs", "/tasks", "/audit", "/workers", "/pools", "/tokens", "/tasks/stored0"]
-    paths += ["/tasks/stored1", "/tasks/stored0/credentials"]
+    paths += ["/tasks/stored1", "/tasks/stored0/credentials", "/notifications"]
+    paths += ["/notifications/hook/deliveries", "/notifications/mail/deliveries"]
     for run in runs:
         paths += [f"/runs/{run}", f"/runs/{run}/logs", f"/runs/{run}/logs/stream"]
     for path in paths:
@@ -176,7 +178,12 @@ def test_no_secret_is_anywhere(
     with Watch(
         service, find, lambda data: find(data) or any(word in data for word in passwords)
     ) as watch:
+        receivers(service, canaries)
         records = done(service, told(canaries, repository.url, registry))
+        # Both were tried, and both messages say why it was in vain.
+        for name in ("hook", "mail"):
+            found = service.call("GET", f"/notifications/{name}/deliveries")["items"]
+            assert {one["problem"] for one in found} - {""}
     assert watch.found == []
     assert watch.looks > 20
     assert watch.children > 20
@@ -200,6 +207,17 @@ def test_no_secret_is_anywhere(
     assert [path for path in left if not path.is_relative_to(images)] == []
     others = [Finder(text) for name, text in canaries.items() if name != "argument"]
     assert [path for path in left if any(one.find(path.read_bytes()) for one in others)] == []
+
+
+def receivers(service: Service, canaries: dict[str, str]) -> None:
+    """Tell the service of receivers whose address, or login, is a secret; nobody is there."""
+    events = {"events": ["finished", "failed"]}
+    hook = {"kind": "slack", "url": f"https://127.0.0.1:1/{canaries['hook']}"}
+    login = {"username": "tasks", "password": canaries["mail"]}
+    people = {"from": "tasks@example.com", "to": ["ops@example.com"]}
+    mail = {"kind": "email", "url": "smtps://127.0.0.1:1", **people, **login}
+    for name, body in (("hook", hook), ("mail", mail)):
+        service.call("PUT", f"/notifications/{name}", json=body | events)
 
 
 def done(service: Service, wanted: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
