@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,6 +12,7 @@ from tasks_service.api.streams import Streams
 from tasks_service.api.tokens import Doorkeeper
 from tasks_service.blobs import BlobStore
 from tasks_service.config import Settings
+from tasks_service.runs.bases import Restarts
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.runs.logs import RunLogs
 from tasks_service.store import Store
@@ -37,6 +38,7 @@ class Parts:
     streams: Streams
     needed: Mapping[str, Check]
     wanted: Mapping[str, Check]
+    restarts: Restarts = field(default_factory=Restarts)
 
 
 def _parts(request: Request) -> Parts:

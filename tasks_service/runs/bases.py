@@ -5,6 +5,8 @@ In: the store, or the body of a registry's notification. Out: plain values.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -17,6 +19,8 @@ KIND = "baseimage"
 """Kind of the cause of a wave's runs."""
 _MAX_HINTS = 500
 _MAX_NAME = 400
+_RESTART_S = 60.0
+_MAX_INSTANCES = 1000
 
 
 def triggers(store: Store, graph: Graph) -> Callable[[str, str], bool]:
@@ -68,6 +72,45 @@ def hints_of(body: object) -> dict[str, str]:
         if name and tag and len(key) <= _MAX_NAME and ":" not in tag and len(found) < _MAX_HINTS:
             found[key] = digest
     return found
+
+
+class Restarts:
+    """Notices that a registry's process began: what an earlier one had queued is lost.
+
+    Thread-safe. Distribution names its process in every event. Says so once a
+    minute at most, whatever is sent.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, None] = {}
+        self._said = -_RESTART_S
+
+    def seen(self, body: object) -> bool:
+        """Return whether all should be asked for, because an event is of a new process."""
+        with self._lock:
+            new = [name for name in _instances(body) if name not in self._known]
+            if not new or self._clock() - self._said < _RESTART_S:
+                return False
+            self._known |= dict.fromkeys(new)
+            while len(self._known) > _MAX_INSTANCES:
+                del self._known[next(iter(self._known))]
+            self._said = self._clock()
+            return True
+
+
+def _instances(body: object) -> list[str]:
+    events = body.get("events") if isinstance(body, Mapping) else None
+    found = [
+        _text(_map(event, "source"), "instanceID")[:_MAX_NAME]
+        for event in (events if isinstance(events, list) else [])[:_MAX_HINTS]
+        if isinstance(event, Mapping)
+    ]
+    return [name for name in dict.fromkeys(found) if name]
 
 
 def _pushes(body: object) -> Iterator[tuple[str, str, str]]:

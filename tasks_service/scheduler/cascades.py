@@ -26,6 +26,7 @@ from tasks_service.runs.lifecycle import Once, RunLife
 from tasks_service.store import Store
 
 NO_WAVE = -1
+_ACTOR = "wave"
 RETRY_S = 3600.0
 """Wait before a task is tried again; twice as long each time."""
 HEAL_WINDOW_S = 3 * 86_400.0
@@ -154,6 +155,13 @@ class Cascades:
                 )
 
     def _do(self, wave: Wave, move: Move, graph: Graph, digests: dict[str, str]) -> None:
+        if move.status is MemberStatus.UNCHANGED and (run := self._started(wave, move.task)):
+            # Whoever started it died before that was noted; so nothing is to be done any more.
+            self._store.cascades.move(
+                wave.number, move.task, MemberStatus.WAITING, MemberStatus.RUNNING,
+                reason=f"{run.cause.actor} moved", run_id=run.id,
+            )  # fmt: skip
+            return
         if move.status is not START:
             self._store.cascades.move(
                 wave.number, move.task, MemberStatus.WAITING, move.status, reason=move.reason
@@ -175,6 +183,10 @@ class Cascades:
             reason=move.reason, run_id=run.id,
         )  # fmt: skip
 
+    def _started(self, wave: Wave, task: str) -> Run | None:
+        run_id = self._store.idempotency.find(_ACTOR, _key(wave, task))
+        return self._store.runs.get(run_id) if run_id else None
+
     def _accept(self, wave: Wave, move: Move, graph: Graph, digests: dict[str, str]) -> Run:
         task = self._store.tasks.find(move.task)
         edge = move.because
@@ -189,14 +201,14 @@ class Cascades:
             detail["task"] = producer
         if wave.changes:
             detail["root"] = wave.changes[0].reference
-        key = f"{wave.number}/{move.task}"
+        key = _key(wave, move.task)
         return self._life.accept_task(
             task,
             task.definition.request,
             self._store.tasks.secrets(task.name),
             cause=Cause(KIND, edge.reference, detail),
             lane="patch",
-            once=Once("wave", key, key),
+            once=Once(_ACTOR, key, key),
         )
 
     def _end(self) -> None:
@@ -206,6 +218,10 @@ class Cascades:
                 open_ = (WaveStatus.RUNNING, WaveStatus.PAUSED)
                 if self._store.cascades.set_status(wave.number, open_, ended):
                     _log.info("wave_ended", wave=wave.number, status=str(ended))
+
+
+def _key(wave: Wave, task: str) -> str:
+    return f"{wave.number}/{task}"
 
 
 def _may_heal(past: Past | None) -> bool:

@@ -60,10 +60,18 @@ class Watching:
         self._spread = spread
         self._quiet: dict[str, float] = {}
         """Hosts that want to be left alone → until when, monotonic."""
+        self._begins = True
 
     def look(self) -> bool:
-        """Ask for references that are due; return whether there are more."""
+        """Ask for references that are due; return whether there are more.
+
+        All are due at the beginning: nobody knows what was told while no
+        scheduler ran.
+        """
         begun = time.monotonic()
+        if self._begins:
+            self._store.cascades.sweep()
+            self._begins = False
         found = self._store.cascades.due(limit=_BATCH)
         for watch in found:
             self._one(watch)

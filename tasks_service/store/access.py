@@ -262,6 +262,13 @@ class IdempotencyStore:
 
         return self._db.write(work)
 
+    def find(self, actor: str, key: str) -> str:
+        """Return the id of the run that was to be accepted with that key, or nothing."""
+        query = select(idempotency.c.run_id).where(
+            idempotency.c.actor == actor, idempotency.c.key == key
+        )
+        return self._db.read(lambda c: c.execute(query).scalar_one_or_none()) or ""
+
 
 def _insert(database: Database, table: Any) -> Any:
     # The two dialects spell the same upsert in classes of their own.

@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from runners.model.errors import InvalidInput
 from runners.model.status import RunStatus
@@ -80,10 +81,15 @@ class RunStore:
                 return known
             if max_queued and (waiting := count_queued(connection)) >= max_queued:
                 raise Busy(f"{waiting} runs wait already, no more are taken for now")
-            row = insert_run(connection, new, run_id, sealed)
-            return run_of(row)
+            return run_of(insert_run(connection, new, run_id, sealed))
 
-        return self._db.write(work)
+        try:
+            return self._db.write(work)
+        except IntegrityError:
+            # Another one stored the same run at the same moment.
+            if (known := self.get(run_id)) is None:
+                raise
+            return known
 
     def announced(self, run_id: str) -> None:
         """Note that workers were told of the run."""

@@ -1,4 +1,4 @@
-"""Do the faults of workers and timers by seed, and print a line each.
+"""Do the faults of workers, timers and base images by seed, and print a line each.
 
 ``python -m tests.faults [SEED] [NAME…]``: larger than what ``make test`` does.
 """
@@ -18,10 +18,15 @@ import structlog
 from tasks_service.store import open_store
 from tasks_service.store.schema import upgrade
 from tests.contract.stores import ENVELOPE, KINDS, database
-from tests.faults import timers, workers
+from tests.faults import bases, timers, workers
 from tests.faults.service import Inside, inside
 
 Fault = Callable[[Inside, random.Random], None]
+
+
+def _of_bases(fault: bases.Fault, more: dict[str, int]) -> Fault:
+    return lambda service, chance: fault(service.store, service.settings.state_dir, chance, **more)
+
 
 FAULTS: dict[str, Fault] = {
     "F1 killed mid step": lambda service, _: workers.killed_mid_step(service),
@@ -30,6 +35,10 @@ FAULTS: dict[str, Fault] = {
     "F17 told to stop twice": lambda service, _: workers.told_twice_to_stop(service),
     "F25 log flood of 1 GiB": lambda service, _: workers.log_flood(service, 1024),
     "F26 last lines of 1000 runs": lambda service, _: workers.last_lines(service, 1000),
+    **{
+        f"B{number} {fault.__name__.replace('_', ' ')}": _of_bases(fault, more)
+        for number, (fault, more) in enumerate(bases.LARGE, 1)
+    },
     "F37 200 races of cancels": lambda service, chance: workers.cancel_races(
         service, 200, chance.randrange(1 << 30)
     ),

@@ -56,6 +56,8 @@ async def registry_event(caller: Runner, parts: Wired, request: Request) -> Hint
         event = json.loads(body)
     except (ValueError, RecursionError):
         raise InvalidInput("the notification is not JSON") from None
+    if parts.restarts.seen(event):
+        await anyio.to_thread.run_sync(parts.store.cascades.sweep)
     hints = hints_of(event)
     if not hints:
         return HintView(watched=0)

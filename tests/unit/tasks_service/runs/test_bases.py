@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks_service.runs.bases import hints_of
+from tasks_service.runs.bases import Restarts, hints_of
 
 D = "sha256:" + "d" * 64
 TARGET = {"repository": "team/base", "tag": "1", "digest": D}
@@ -104,3 +104,25 @@ def test_what_is_no_push_of_a_tag_is_no_error(body: object) -> None:
 def test_one_notification_names_a_bounded_number_of_references() -> None:
     body = {"events": [{"action": "push", "target": TARGET | {"tag": str(n)}} for n in range(9999)]}
     assert len(hints_of(body)) == 500
+
+
+def test_a_new_process_of_a_registry_is_noticed_once_and_not_more_often_than_a_minute() -> None:
+    now = [0.0]
+    restarts = Restarts(lambda: now[0])
+
+    def told(*names: str) -> bool:
+        return restarts.seen({"events": [{"source": {"instanceID": name}} for name in names]})
+
+    assert told("a")
+    assert not told("a")
+    assert not told("b")
+    now[0] = 61
+    assert not told("a")
+    assert told("b", "c")
+    now[0] = 200
+    assert not any(map(told, ("a", "b", "c")))
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {"events": 1}, {"events": [1, {"source": 2}]}])
+def test_what_names_no_process_is_no_new_one(body: Any) -> None:
+    assert not Restarts().seen(body)
