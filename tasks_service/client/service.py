@@ -6,49 +6,20 @@ harm are; ``start_run`` and the like carry an idempotency key for that.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import IO, Any, Self
-from urllib.parse import quote
+from typing import IO
 
-import httpx2
-
-from tasks_service.client.address import Server
 from tasks_service.client.answers import JSON, Page, RunAnswer, read_object
+from tasks_service.client.calls import API, quoted
 from tasks_service.client.following import Follower, LogEvent
-from tasks_service.client.transport import Transport, decoded
+from tasks_service.client.notifications import NotificationCalls
+from tasks_service.client.transport import decoded
 from tasks_service.errors import NotFound
 
-API = "/api/v1"
-PAGE = 100
 
-
-class ServiceClient:
+class ServiceClient(NotificationCalls):
     """A client of one server; a context manager that closes its connections."""
-
-    def __init__(
-        self,
-        server: Server,
-        *,
-        transport: httpx2.BaseTransport | None = None,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> None:
-        self.server = server
-        self._http = Transport(server, transport=transport, sleep=sleep)
-        self._sleep = sleep
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._http.close()
 
     # --- the server ---
 
@@ -84,7 +55,7 @@ class ServiceClient:
 
     def start_task(self, name: str, overrides: JSON, *, key: str = "") -> RunAnswer:
         """Start a run of a stored task, parts of it replaced."""
-        return self._start(f"{API}/tasks/{_quoted(name)}/runs", overrides, key)
+        return self._start(f"{API}/tasks/{quoted(name)}/runs", overrides, key)
 
     def _start(self, path: str, body: JSON, key: str) -> RunAnswer:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -94,7 +65,7 @@ class ServiceClient:
 
     def run(self, run_id: str) -> RunAnswer:
         """Return a run."""
-        return RunAnswer.of(self._get(f"/runs/{_quoted(run_id)}", "a run"))
+        return RunAnswer.of(self._get(f"/runs/{quoted(run_id)}", "a run"))
 
     def runs(self, filters: Mapping[str, str], *, limit: int) -> Iterator[JSON]:
         """Yield at most ``limit`` runs, newest first, page by page."""
@@ -102,16 +73,16 @@ class ServiceClient:
 
     def cancel_run(self, run_id: str) -> RunAnswer:
         """Ask for a run's end; one that has ended stays as it is."""
-        path = f"{API}/runs/{_quoted(run_id)}/cancel"
+        path = f"{API}/runs/{quoted(run_id)}/cancel"
         return RunAnswer.of(self._http.request("POST", path, repeat=True).body)
 
     def rerun(self, run_id: str, *, key: str = "") -> RunAnswer:
         """Start the same once more."""
-        return self._start(f"{API}/runs/{_quoted(run_id)}/rerun", {}, key)
+        return self._start(f"{API}/runs/{quoted(run_id)}/rerun", {}, key)
 
     def archive_run(self, run_id: str, archived: bool) -> RunAnswer:
         """Keep a run and its log beyond the usual time, or no longer."""
-        path = f"{API}/runs/{_quoted(run_id)}"
+        path = f"{API}/runs/{quoted(run_id)}"
         body = {"archived": archived}
         return RunAnswer.of(self._http.request("PATCH", path, body=body, repeat=True).body)
 
@@ -135,7 +106,7 @@ class ServiceClient:
         Raises:
             StrangeAnswer: It is no log.
         """
-        path = f"{API}/runs/{_quoted(run_id)}/logs"
+        path = f"{API}/runs/{quoted(run_id)}/logs"
         headers = {"Accept": "application/x-ndjson"}
         with self._http.stream("GET", path, query=filters, headers=headers) as response:
             if response.status_code >= 300:
@@ -152,7 +123,7 @@ class ServiceClient:
 
     def task(self, name: str) -> tuple[JSON, str]:
         """Return a task and its ETag."""
-        answer = self._http.request("GET", f"{API}/tasks/{_quoted(name)}")
+        answer = self._http.request("GET", f"{API}/tasks/{quoted(name)}")
         return read_object(answer.body, "a task"), answer.headers.get("etag", "")
 
     def put_task(self, name: str, body: JSON, *, match: str = "", new: bool = False) -> JSON:
@@ -174,7 +145,7 @@ class ServiceClient:
         # would be refused because of the first.
         answer = self._http.request(
             "PUT",
-            f"{API}/tasks/{_quoted(name)}",
+            f"{API}/tasks/{quoted(name)}",
             body=dict(body),
             headers=headers,
             repeat=not headers,
@@ -185,7 +156,7 @@ class ServiceClient:
         """Change parts of a task; the others stay."""
         answer = self._http.request(
             "PATCH",
-            f"{API}/tasks/{_quoted(name)}",
+            f"{API}/tasks/{quoted(name)}",
             body=dict(changes),
             headers={"If-Match": match} if match else {},
         )
@@ -193,37 +164,37 @@ class ServiceClient:
 
     def delete_task(self, name: str) -> None:
         """Delete a task; its runs stay."""
-        self._http.request("DELETE", f"{API}/tasks/{_quoted(name)}", repeat=False)
+        self._http.request("DELETE", f"{API}/tasks/{quoted(name)}", repeat=False)
 
     def credentials(self, task: str) -> Iterator[JSON]:
         """Yield the registries a task has logins for, never passwords."""
-        return self._items(f"/tasks/{_quoted(task)}/credentials", {}, limit=10_000)
+        return self._items(f"/tasks/{quoted(task)}/credentials", {}, limit=10_000)
 
     def put_credential(self, task: str, registry: str, username: str, password: str) -> None:
         """Set a task's login of a registry."""
-        path = f"{API}/tasks/{_quoted(task)}/credentials/{_quoted(registry)}"
+        path = f"{API}/tasks/{quoted(task)}/credentials/{quoted(registry)}"
         self._http.request("PUT", path, body={"username": username, "password": password})
 
     def delete_credential(self, task: str, registry: str) -> None:
         """Remove a task's login of a registry."""
-        path = f"{API}/tasks/{_quoted(task)}/credentials/{_quoted(registry)}"
+        path = f"{API}/tasks/{quoted(task)}/credentials/{quoted(registry)}"
         self._http.request("DELETE", path, repeat=False)
 
     # --- timers ---
 
     def timers(self, task: str) -> Iterator[JSON]:
         """Yield the timers of a task."""
-        return self._items(f"/tasks/{_quoted(task)}/timers", {}, limit=1000)
+        return self._items(f"/tasks/{quoted(task)}/timers", {}, limit=1000)
 
     def timer(self, task: str, name: str) -> JSON:
         """Return one timer."""
-        return self._get(f"/tasks/{_quoted(task)}/timers/{_quoted(name)}", "a timer")
+        return self._get(f"/tasks/{quoted(task)}/timers/{quoted(name)}", "a timer")
 
     def put_timer(self, task: str, name: str, body: JSON, *, new: bool = False) -> JSON:
         """Create or replace a timer; ``new`` refuses one that is there."""
         answer = self._http.request(
             "PUT",
-            f"{API}/tasks/{_quoted(task)}/timers/{_quoted(name)}",
+            f"{API}/tasks/{quoted(task)}/timers/{quoted(name)}",
             body=dict(body),
             headers={"If-None-Match": "*"} if new else {},
             repeat=not new,
@@ -232,80 +203,55 @@ class ServiceClient:
 
     def delete_timer(self, task: str, name: str) -> None:
         """Remove a timer."""
-        path = f"{API}/tasks/{_quoted(task)}/timers/{_quoted(name)}"
+        path = f"{API}/tasks/{quoted(task)}/timers/{quoted(name)}"
         self._http.request("DELETE", path, repeat=False)
 
     def next_times(self, task: str, name: str, count: int) -> JSON:
         """Return when a timer fires next."""
-        path = f"{API}/tasks/{_quoted(task)}/timers/{_quoted(name)}/next"
+        path = f"{API}/tasks/{quoted(task)}/timers/{quoted(name)}/next"
         answer = self._http.request("GET", path, query={"count": str(count)})
         return read_object(answer.body, "fire times")
-
-    # --- notifications ---
-
-    def notifications(self) -> Iterator[JSON]:
-        """Yield who is told of the ends of runs."""
-        return self._items("/notifications", {}, limit=10_000)
-
-    def add_notification(self, name: str, body: JSON) -> JSON:
-        """Add a receiver; the answer holds its secret, this once."""
-        path = f"{API}/notifications/{_quoted(name)}"
-        answer = self._http.request("PUT", path, body=dict(body), repeat=False)
-        return read_object(answer.body, "a notification")
-
-    def delete_notification(self, name: str) -> None:
-        """Remove a receiver and its deliveries."""
-        self._http.request("DELETE", f"{API}/notifications/{_quoted(name)}", repeat=False)
-
-    def deliveries(self, name: str, filters: Mapping[str, str]) -> Iterator[JSON]:
-        """Yield the newest deliveries of a receiver."""
-        return self._items(f"/notifications/{_quoted(name)}/deliveries", filters, limit=100)
-
-    def redeliver(self, name: str, delivery: str) -> JSON:
-        """Try a delivery again from the start."""
-        path = f"{API}/notifications/{_quoted(name)}/deliveries/{_quoted(delivery)}/redeliver"
-        return read_object(self._http.request("POST", path, repeat=True).body, "a delivery")
 
     # --- commit triggers ---
 
     def triggers(self, task: str) -> Iterator[JSON]:
         """Yield the commit triggers of a task."""
-        return self._items(f"/tasks/{_quoted(task)}/triggers", {}, limit=1000)
+        return self._items(f"/tasks/{quoted(task)}/triggers", {}, limit=1000)
 
     def add_trigger(self, task: str, body: JSON) -> JSON:
         """Add a commit trigger; the answer holds the webhook's secret, this once."""
-        path = f"{API}/tasks/{_quoted(task)}/triggers"
+        path = f"{API}/tasks/{quoted(task)}/triggers"
         return read_object(self._http.request("POST", path, body=dict(body)).body, "a trigger")
 
     def change_trigger(self, task: str, name: str, changes: JSON) -> JSON:
         """Change parts of a commit trigger."""
-        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}"
+        path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}"
         return read_object(
             self._http.request("PATCH", path, body=dict(changes), repeat=True).body, "a trigger"
         )
 
     def delete_trigger(self, task: str, name: str) -> None:
         """Remove a commit trigger and its deliveries."""
-        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}"
+        path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}"
         self._http.request("DELETE", path, repeat=False)
 
     def try_trigger(self, task: str, name: str, push: JSON) -> JSON:
         """Return whether a push would start a run."""
-        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}/test"
+        path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}/test"
         return read_object(
             self._http.request("POST", path, body=dict(push), repeat=True).body, "an answer"
         )
 
     def pushes(self, task: str, name: str, limit: int) -> Iterator[JSON]:
         """Yield what arrived at a commit trigger, newest first."""
-        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}/deliveries"
+        path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}/deliveries"
         answer = self._http.request("GET", path, query={"limit": str(limit)})
         return iter(Page.of(answer.body).items)
 
     def redeliver_push(self, task: str, name: str, delivery: str) -> JSON:
         """Have a delivery judged again; return the new one."""
-        path = f"{API}/tasks/{_quoted(task)}/triggers/{_quoted(name)}/deliveries"
-        answer = self._http.request("POST", f"{path}/{_quoted(delivery)}/redeliver")
+        path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}/deliveries"
+        answer = self._http.request("POST", f"{path}/{quoted(delivery)}/redeliver")
         return read_object(answer.body, "a delivery")
 
     # --- access and machines ---
@@ -322,7 +268,7 @@ class ServiceClient:
 
     def revoke_token(self, token_id: str) -> None:
         """End a token."""
-        self._http.request("DELETE", f"{API}/tokens/{_quoted(token_id)}", repeat=False)
+        self._http.request("DELETE", f"{API}/tokens/{quoted(token_id)}", repeat=False)
 
     def audit(self, filters: Mapping[str, str]) -> Iterator[JSON]:
         """Yield audit entries, newest first, page by page as they are taken."""
@@ -373,24 +319,3 @@ class ServiceClient:
         return read_object(
             self._http.request("POST", f"{API}/waves/{number}/{verb}").body, "a wave"
         )
-
-    # --- plumbing ---
-
-    def _get(self, path: str, what: str) -> JSON:
-        return read_object(self._http.request("GET", API + path).body, what)
-
-    def _items(self, path: str, filters: Mapping[str, str], limit: int) -> Iterator[JSON]:
-        cursor, left = "", limit
-        while left > 0:
-            query: dict[str, Any] = {**filters, "limit": str(min(left, PAGE)), "cursor": cursor}
-            page = Page.of(self._http.request("GET", API + path, query=query).body)
-            yield from page.items[:left]
-            left -= len(page.items)
-            if not page.cursor or page.cursor == cursor or not page.items:
-                return
-            cursor = page.cursor
-
-
-def _quoted(text: str) -> str:
-    # "." and ".." would be taken for folders on the way.
-    return "%2E" * len(text) if text in (".", "..") else quote(text, safe="")

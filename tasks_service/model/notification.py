@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 FINISHED, FAILED, RECOVERED = "finished", "failed", "recovered"
 EVENTS = (FINISHED, FAILED, RECOVERED)
+TEST = "test"
+"""Told by hand, to see whether it arrives."""
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
 
 

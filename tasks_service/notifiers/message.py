@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from runners.model.status import RunStatus
-from tasks_service.model.notification import FAILED, FINISHED, RECOVERED, Notification
+from tasks_service.model.notification import FAILED, FINISHED, RECOVERED, TEST, Notification
 from tasks_service.model.run import Run
 
 _BAD = (RunStatus.FAILED, RunStatus.ERROR, RunStatus.TIMEOUT)
@@ -28,6 +28,8 @@ def event_of(notification: Notification, run: Run, before: RunStatus | None) -> 
 
 def headline(event: str, run: Run) -> str:
     """Return one sentence."""
+    if event == TEST:
+        return f"a test: whoever reads this is told of runs ({run.id})"
     what = f"task {run.task}" if run.task else "quick run"
     words = {FAILED: "failed", RECOVERED: "works again"}.get(event, f"ended: {run.status}")
     return f"{what} {words} (run {run.id})"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
+import time
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from runners.model.status import RunStatus
 from tasks_service.api.caller import Admin
 from tasks_service.api.models.base import rfc3339
 from tasks_service.api.models.inputs import NotificationInput
@@ -20,17 +23,21 @@ from tasks_service.api.models.notices import (
 )
 from tasks_service.api.parts import Wired
 from tasks_service.api.routes.paging import Limit
+from tasks_service.errors import NotFound
 from tasks_service.model.notification import (
     FAILED,
     RECOVERED,
+    TEST,
     WAITING,
     Delivery,
     Notification,
     Receiver,
 )
+from tasks_service.model.run import LANES, Cause, Run, RunRequest
 from tasks_service.notifiers import KINDS
 from tasks_service.notifiers.webhook import new_secret
 from tasks_service.runs.fields import FieldError, raise_if_any
+from tasks_service.runs.lifecycle import QUICK_RUN
 
 router = APIRouter(prefix="/api/v1", tags=["notifications"])
 Status = Annotated[Literal["waiting", "delivered", "dead"] | None, Query()]
@@ -80,6 +87,29 @@ def delete_notification(name: str, caller: Admin, parts: Wired) -> None:
     """Remove a receiver and its deliveries."""
     parts.store.notifications.delete(name)
     caller.audit(parts.store, "notification.delete", f"notifications/{name}")
+
+
+@router.post("/notifications/{name}/test", status_code=202)
+def send_test(name: str, caller: Admin, parts: Wired) -> DeliveryView:
+    """Send a message that is about no run, to see whether it arrives."""
+    store = parts.store.notifications
+    found = next((one for one in store.list() if one.name == name), None)
+    if found is None:
+        raise NotFound(f"there is no notification {name[:60]!r}")
+    message = f"msg_{secrets.token_hex(12)}"
+    run = _no_run(f"test-{secrets.token_hex(4)}", caller.name)
+    body = KINDS[found.kind].body(TEST, run, message=message, public_url="")
+    store.plan(run.id, [(message, name, TEST, body)])
+    caller.audit(parts.store, "notification.test", f"notifications/{name}", delivery=message)
+    return next(_delivery(one) for one in store.deliveries(name) if one.id == message)
+
+
+def _no_run(name: str, actor: str) -> Run:
+    now = time.time()
+    return Run(
+        name, 0, RunStatus.SUCCEEDED, QUICK_RUN, "", RunRequest(), Cause("manual", actor),
+        LANES[0], created=now, queued=now, finished=now,
+    )  # fmt: skip
 
 
 @router.get("/notifications/{name}/deliveries")

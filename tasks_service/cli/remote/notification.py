@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from tasks_service.cli.exit_codes import EPILOG
+from tasks_service.cli.exit_codes import EPILOG, FAILED, OK
 from tasks_service.cli.remote.connection import connect
 from tasks_service.cli.remote.flags import list_options, server_option, show_options
 
 URL_VARIABLE = "TASKS_NOTIFICATION_URL"
+TEST_PATIENCE_S = 30.0
 PASSWORD_VARIABLE = "TASKS_NOTIFICATION_PASSWORD"  # noqa: S105 - a variable's name
 
 
@@ -151,6 +152,35 @@ def deliveries(name: str, status: str | None, **parameters: Any) -> None:
         Column("PROBLEM", key("problem")),
     ]
     print_list(items, columns, Form.of(parameters), name="id")
+
+
+@command.command("test", epilog=EPILOG)
+@click.argument("name")
+@server_option
+def send_test(name: str, **parameters: Any) -> int:
+    """Send a test message and tell whether it was taken; exit code 1 if it was not."""
+    import time
+
+    from tasks_service.cli.remote.printing import cell, say
+
+    with connect(parameters) as client:
+        found = client.test_notification(name)
+        deadline = time.monotonic() + TEST_PATIENCE_S
+        while not _settled(found) and time.monotonic() < deadline:
+            time.sleep(0.3)
+            found = next(
+                (one for one in client.deliveries(name, {}) if one.get("id") == found["id"]), found
+            )
+    if found.get("status") == "delivered":
+        say(f"{cell(found['id'])} was taken (answer {cell(found.get('code'))})")
+        return OK
+    problem = found.get("problem") or "it is not sent yet: does a scheduler run?"
+    say(f"{cell(found['id'])} was not taken: {cell(problem)}")
+    return FAILED
+
+
+def _settled(delivery: Mapping[str, Any]) -> bool:
+    return delivery.get("status") != "waiting" or bool(delivery.get("problem"))
 
 
 @command.command("redeliver", epilog=EPILOG)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
+from tasks_service.config import Settings
+from tasks_service.model.notification import Notification, Receiver
+from tasks_service.notifiers.webhook import new_secret
+from tasks_service.scheduler import NoticeDuty, Scheduler
+from tests.contract.test_notifications import receiving
 from tests.integration.service.conftest import CommandLine, Service
 
 
@@ -32,6 +39,31 @@ def test_a_webhook_is_added_with_a_secret_that_is_shown_once(
     assert "no delivery" in cli("notification", "redeliver", "ops", "msg_9", code=3).err
     cli("notification", "remove", "ops")
     assert cli.json("notification", "list") == []
+
+
+def test_a_test_message_tells_whether_it_arrives(
+    cli: CommandLine, service: Service, tmp_path: Path
+) -> None:
+    duty = NoticeDuty(service.store, Settings(state_dir=tmp_path, allow_hosts=("127.0.0.1",)))
+    scheduler = Scheduler([duty.group()])
+    scheduler.start()
+    try:
+        with receiving() as sink:
+            receiver = Receiver(sink.url, new_secret())
+            service.store.notifications.create(
+                Notification("probe", "webhook", "127.0.0.1", ("failed",)), receiver
+            )
+            assert "was taken (answer 200)" in cli("notification", "test", "probe").err
+            ((_, text),) = sink.got
+            assert json.loads(text)["type"] == "tasks-service.run.test"
+            sink.code = 500
+            said = cli("notification", "test", "probe", code=1).err
+            assert "was not taken: the receiver answered 500" in said
+        assert "no notification" in cli("notification", "test", "nobody", code=3).err
+    finally:
+        scheduler.stop()
+        duty.close()
+    cli("notification", "remove", "probe")
 
 
 def test_passwords_of_mail_servers_come_by_other_ways_than_arguments(
