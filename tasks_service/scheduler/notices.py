@@ -21,6 +21,7 @@ from tasks_service.process_log import get_logger
 from tasks_service.runs.checks import Rules
 from tasks_service.scheduler.loop import Duty
 from tasks_service.store import Store
+from tasks_service.store.notifications import Message
 
 EVERY_S = 1.0
 HOLD_S = 60.0
@@ -62,15 +63,15 @@ class NoticeDuty:
         """Store a delivery for each receiver of each ended run."""
         found = self._store.notifications.ended(limit=_BATCH)
         known = self._store.notifications.list() if found else ()
+        planned = {}
         for run_id in found:
             run = self._store.runs.get(run_id) if known else None
-            messages = self._messages(run, known) if run is not None else []
-            self._store.notifications.plan(run_id, messages)
+            planned[run_id] = self._messages(run, known) if run is not None else []
+        if planned:
+            self._store.notifications.plan_all(planned)
         return len(found) == _BATCH
 
-    def _messages(
-        self, run: Run, known: tuple[Notification, ...]
-    ) -> list[tuple[str, str, str, str]]:
+    def _messages(self, run: Run, known: tuple[Notification, ...]) -> list[Message]:
         task, found = run.task, []
         before = self._store.notifications.status_before(task, run.sequence) if task else None
         for one in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -28,6 +28,9 @@ from tasks_service.store.rows import dump, notification_place
 from tasks_service.store.tables import deliveries, finished_runs, notifications, runs
 
 _RECEIVER = TypeAdapter(Receiver)
+
+Message = tuple[str, str, str, str]
+"""What is to be told: an id of its own, the notification, the event, the body."""
 
 
 class NotificationStore:
@@ -117,8 +120,12 @@ class NotificationStore:
         found = self._db.read(lambda connection: connection.execute(query).scalar())
         return RunStatus(found) if found else None
 
-    def plan(self, run_id: str, messages: Sequence[tuple[str, str, str, str]]) -> None:
-        """Store deliveries (id, notification, event, body) of a run, and take it off the outbox.
+    def plan(self, run_id: str, messages: Sequence[Message]) -> None:
+        """Store deliveries of a run, and take it off the outbox; see ``plan_all``."""
+        self.plan_all({run_id: messages})
+
+    def plan_all(self, planned: Mapping[str, Sequence[Message]]) -> None:
+        """Store deliveries of runs by id, and take those off the outbox: all or none.
 
         The same run twice plans each receiver once.
         """
@@ -126,22 +133,25 @@ class NotificationStore:
 
         def work(connection: Connection) -> None:
             time = moment(connection)
-            for message, name, event, body in messages:
-                connection.execute(
-                    insert_(deliveries)
-                    .values(
-                        id=message,
-                        notification=name,
-                        run_id=run_id,
-                        event=event,
-                        body=body,
-                        status=WAITING,
-                        at=time,
-                        created=time,
-                    )
-                    .on_conflict_do_nothing()
-                )
-            connection.execute(delete(finished_runs).where(finished_runs.c.run_id == run_id))
+            rows = [
+                {
+                    "id": message,
+                    "notification": name,
+                    "run_id": run_id,
+                    "event": event,
+                    "body": body,
+                    "status": WAITING,
+                    "at": time,
+                    "created": time,
+                }
+                for run_id, messages in planned.items()
+                for message, name, event, body in messages
+            ]
+            if rows:
+                connection.execute(insert_(deliveries).on_conflict_do_nothing(), rows)
+            connection.execute(
+                delete(finished_runs).where(finished_runs.c.run_id.in_(list(planned)))
+            )
 
         self._db.write(work)
 
