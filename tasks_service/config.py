@@ -148,6 +148,9 @@ class Settings:
     base_debounce_max: float = _setting(
         180.0, _seconds, "How long a wave waits for base images that keep moving."
     )
+    base_policies: str = _setting(
+        "", _text, "TOML file of policies of base images; `tasks policies` checks one."
+    )
     max_upload: int = _setting(2 << 30, _size, "Largest uploaded context.")
     max_queued: int = _setting(10_000, _whole, "Queued runs above which new ones are refused.")
     source_cache: int = _setting(20 << 30, _size, "Most that mirrors of Git repositories may take.")

@@ -38,6 +38,7 @@ from tasks_service.runs.lifecycle import RunLife
 from tasks_service.runs.logs import RunLogs
 from tasks_service.store import Store
 from tasks_service.store.schema import current, head
+from tasks_service.triggers.policies import PolicyFile
 
 THREADS = 80
 """Requests answered at once; each needs a connection of the database for moments only."""
@@ -78,6 +79,7 @@ def create_app(
         streams=Streams(),
         needed={"database": lambda: _schema_fits(store)},
         wanted=wanted or {},
+        policies=PolicyFile(settings.base_policies),
     )
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from tasks_service.runs.bases import Restarts
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.runs.logs import RunLogs
 from tasks_service.store import Store
+from tasks_service.triggers.policies import PolicyFile
 
 Check = Callable[[], None]
 """Raises a RunnerError if the part it asks does not answer."""
@@ -38,6 +39,7 @@ class Parts:
     streams: Streams
     needed: Mapping[str, Check]
     wanted: Mapping[str, Check]
+    policies: PolicyFile
     restarts: Restarts = field(default_factory=Restarts)
 
 

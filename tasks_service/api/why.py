@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tasks_service.api.models.base import rfc3339
 from tasks_service.api.models.images import LinkView, WhyView
 from tasks_service.cascades.graph import Graph
 from tasks_service.cascades.step import drift
-from tasks_service.model.cascade import MemberStatus, Wave
+from tasks_service.model.cascade import Edge, MemberStatus, Wave
 from tasks_service.model.run import Run
-from tasks_service.runs.bases import KIND, known_digests, triggers
+from tasks_service.runs.bases import KIND, known_digests, soaking_until, triggers
 from tasks_service.store import Store
+from tasks_service.triggers.policies import Policies
 
 MAX_LINKS = 32
 _VERDICTS = {
@@ -21,7 +24,7 @@ _VERDICTS = {
 }
 
 
-def why_view(store: Store, graph: Graph, reference: str) -> WhyView:
+def why_view(store: Store, graph: Graph, reference: str, policies: Policies) -> WhyView:
     """Return the answer for a reference."""
     task = graph.producer.get(reference, "")
     if not task:
@@ -33,14 +36,14 @@ def why_view(store: Store, graph: Graph, reference: str) -> WhyView:
         )
         return WhyView(reference=reference, task="", verdict="untracked", reason=words, chain=[])
     output = next(o for o in graph.outputs_of[task] if o.reference == reference)
-    verdict, reason = _verdict(store, graph, task)
+    verdict, reason = _verdict(store, graph, task, policies)
     chain = _chain(store, output.run_id)
     if not reason and chain:
         reason = _told(chain[0])
     return WhyView(reference=reference, task=task, verdict=verdict, reason=reason, chain=chain)
 
 
-def _verdict(store: Store, graph: Graph, task: str) -> tuple[str, str]:
+def _verdict(store: Store, graph: Graph, task: str, policies: Policies) -> tuple[str, str]:
     """Return where a task stands; ``built`` without a reason where nothing is to be done."""
     own = {output.reference for output in graph.outputs_of.get(task, ())}
     edges = [e for e in graph.edges_of.get(task, ()) if e.reference not in own]
@@ -57,12 +60,26 @@ def _verdict(store: Store, graph: Graph, task: str) -> tuple[str, str]:
     member = next((m for m in wave.members if m.task == task), None) if wave else None
     if member is not None and wave is not None and member.status in _VERDICTS:
         return _VERDICTS[member.status], f"wave {wave.number}: {member.reason or names + ' moved'}"
-    if not any(triggers(store, graph)(task, edge.reference) for edge in moved):
-        return "held", f"{names} moved, but the task does not want rebuilds for it"
+    wants = triggers(store, graph, policies)
+    moved = tuple(edge for edge in moved if wants(task, edge.reference))
+    if not moved:
+        return "held", f"{names} moved, but by the task or a policy that is no reason to rebuild"
+    if soaks := _soaks(store, graph, moved, policies):
+        return "held", soaks
     for found in store.cascades.waves(limit=20):
         if task in found.refused:
             return "refused", f"wave {found.number}: circle {' -> '.join(found.refused[task])}"
     return "waiting", f"{names} moved; the next wave is to come"
+
+
+def _soaks(store: Store, graph: Graph, moved: Sequence[Edge], policies: Policies) -> str:
+    """Return until when all that moved is held; empty where something is not."""
+    changes, now = store.cascades.unplanned()
+    until = soaking_until(changes, graph, policies)
+    ends = {e.reference: until.get(e.reference, 0.0) for e in moved}
+    if not ends or min(ends.values()) <= now:
+        return ""
+    return "; ".join(f"{name} moved and soaks until {rfc3339(end)}" for name, end in ends.items())
 
 
 def _unchanged(wave: Wave | None, task: str) -> str:

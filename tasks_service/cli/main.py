@@ -46,6 +46,7 @@ TOPICS: dict[str, dict[str, tuple[str, str]]] = {
         "graph": (f"{_REMOTE}.images:graph", "Show which images stand on which."),
         "impact": (f"{_REMOTE}.images:impact", "Show what would be rebuilt if an image moved."),
         "stale": (f"{_REMOTE}.images:stale", "List tasks that stand on something older."),
+        "policies": ("tasks_service.cli.policies:policies", "Check policies of base images."),
         "watch": (f"{_REMOTE}.waves:watch", "Look at watched references; ask for all now."),
         "waves": (f"{_REMOTE}.waves:waves", "List, show, pause, resume and cancel waves."),
     },

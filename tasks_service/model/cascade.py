@@ -138,6 +138,8 @@ class Wave:
 
     Attributes:
         refused: Tasks that stand on each other in a circle → the path of it.
+        reason: Why it stopped by itself, or empty.
+        resumed: Whether a person let it go on: it stops by itself no more.
     """
 
     number: int
@@ -147,6 +149,8 @@ class Wave:
     changes: tuple[Change, ...]
     members: tuple[Member, ...]
     refused: Mapping[str, tuple[str, ...]]
+    reason: str = ""
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

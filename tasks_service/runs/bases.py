@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from tasks_service.cascades.graph import Graph
-from tasks_service.model.task import BASES_ALL, BASES_NONE, BASES_RUNTIME, ENABLED
+from tasks_service.model.cascade import Change
+from tasks_service.model.task import BASES_NONE, BASES_RUNTIME, ENABLED
 from tasks_service.store import Store
+from tasks_service.triggers.policies import Policies
 
 KIND = "baseimage"
 """Kind of the cause of a wave's runs."""
@@ -23,8 +25,17 @@ _RESTART_S = 60.0
 _MAX_INSTANCES = 1000
 
 
-def triggers(store: Store, graph: Graph) -> Callable[[str, str], bool]:
-    """Return what tells whether a task wants to be rebuilt because of a reference."""
+def triggers(
+    store: Store, graph: Graph, policies: Policies, *, soaking: Collection[str] = ()
+) -> Callable[[str, str], bool]:
+    """Return what tells whether a task is to be rebuilt because of a reference.
+
+    Args:
+        store: Knows what tasks wish.
+        graph: Who stands on whom.
+        policies: What an installation wishes.
+        soaking: References whose new digest is too young.
+    """
 
     @cache
     def wish(task: str) -> str:
@@ -35,13 +46,29 @@ def triggers(store: Store, graph: Graph) -> Callable[[str, str], bool]:
 
     def wants(task: str, reference: str) -> bool:
         kind = wish(task)
-        roles = {e.role for e in graph.edges_of.get(task, ()) if e.reference == reference}
+        if kind == BASES_NONE or reference in soaking:
+            return False
+        edges = graph.edges_of.get(task, ())
+        roles = frozenset(e.role for e in edges if e.reference == reference)
         if kind == BASES_RUNTIME:
-            return "runtime" in roles
-        # What reads a Dockerfile moves often and changes images hardly ever.
-        return kind == BASES_ALL and bool(roles - {"frontend"})
+            roles &= {"runtime"}
+        return policies.of(task, reference).triggers(reference, roles)
 
     return wants
+
+
+def soaking_until(changes: Iterable[Change], graph: Graph, policies: Policies) -> dict[str, float]:
+    """Return when the newest digest of each changed reference may be used, where that is later.
+
+    What is built here does not soak: it is made of what has.
+    """
+    until: dict[str, float] = {}
+    for change in changes:
+        if change.reference in graph.producer:
+            continue
+        if soak_s := policies.of_image(change.reference).soak_s:
+            until[change.reference] = max(until.get(change.reference, 0.0), change.seen + soak_s)
+    return until
 
 
 def known_digests(store: Store, graph: Graph) -> dict[str, str]:

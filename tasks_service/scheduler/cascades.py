@@ -8,11 +8,13 @@ tries: its idempotency key is the wave's number and the task's name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from runners.model.errors import RunnerError, Unavailable
 from runners.model.status import RunStatus
 from tasks_service.cascades.answers import stale
+from tasks_service.cascades.governor import BREAKER, COHORTS, SMALLEST, allowance
 from tasks_service.cascades.graph import Graph
 from tasks_service.cascades.plan import order, plan_wave, reach
 from tasks_service.cascades.step import START, Move, next_moves, outcome
@@ -21,9 +23,11 @@ from tasks_service.errors import Busy
 from tasks_service.model.cascade import Change, Member, MemberStatus, Past, Wave, WaveStatus
 from tasks_service.model.run import Cause, Run
 from tasks_service.process_log import get_logger
-from tasks_service.runs.bases import KIND, known_digests, triggers
+from tasks_service.runs.bases import KIND, known_digests, soaking_until, triggers
 from tasks_service.runs.lifecycle import Once, RunLife
 from tasks_service.store import Store
+from tasks_service.triggers.policies import Policies, Policy, PolicyFile
+from tasks_service.triggers.windows import Windows
 
 NO_WAVE = -1
 _ACTOR = "wave"
@@ -40,20 +44,33 @@ class Cascades:
         self._store = store
         self._life = life
         self._settings = settings
+        self._policies = PolicyFile(settings.base_policies)
+        self._resting: tuple[object, float] = (None, 0.0)
+        """Changes that all soak, and until when: not to be looked at before."""
 
     def plan(self) -> bool:
         """Open a wave for changes that have settled."""
         changes, now = self._store.cascades.unplanned()
-        if not changes or not self._settled(changes, now):
+        policies = self._policies.current()
+        known = (policies, tuple(change.number for change in changes))
+        if not changes or (known == self._resting[0] and now < self._resting[1]):
             return False
         graph = Graph(*self._store.cascades.graph())
+        young = _young(changes, now, graph, policies)
+        changes = tuple(change for change in changes if change.reference not in young)
+        if not changes:
+            self._resting = known, min(young.values())
+        if not changes or not self._settled(changes, now):
+            return False
         changes = self._not_ours(changes, graph)
         moved = _net(changes)
         if not moved:
             # It came back to what it was before anything was built.
             self._store.cascades.settle([change.number for change in changes], NO_WAVE)
             return False
-        plan = plan_wave(graph, moved, triggers=triggers(self._store, graph))
+        plan = plan_wave(
+            graph, moved, triggers=triggers(self._store, graph, policies, soaking=young)
+        )
         if not plan.members and not plan.refused:
             self._store.cascades.settle([change.number for change in changes], NO_WAVE)
             return False
@@ -76,15 +93,19 @@ class Cascades:
         to 32, and what was overtaken by a slower run is made right. A task
         whose last wave a person canceled is left to the next change.
         """
-        changes, _ = self._store.cascades.unplanned()
+        changes, now = self._store.cascades.unplanned()
+        policies = self._policies.current()
         graph = Graph(*self._store.cascades.graph())
-        wants = triggers(self._store, graph)
+        young = _young(changes, now, graph, policies)
+        if any(change.reference not in young for change in changes):
+            return False
+        wants = triggers(self._store, graph, policies, soaking=young)
         found = {
             one.task
             for one in stale(graph, known_digests(self._store, graph))
             if any(wants(one.task, edge.reference) for edge in one.edges)
         }
-        if changes or not found:
+        if not found:
             return False
         pasts = self._store.cascades.pasts(since_s=HEAL_WINDOW_S)
         due = {task for task in found if _may_heal(pasts.get(task))}
@@ -107,6 +128,9 @@ class Cascades:
         waves = self._store.cascades.open_waves()
         graph = Graph(*self._store.cascades.graph())
         digests = known_digests(self._store, graph)
+        policies = self._policies.current()
+        young = _young(*self._store.cascades.unplanned(), graph, policies)
+        wants = triggers(self._store, graph, policies, soaking=young)
         running = {
             member.task: wave.number
             for wave in waves
@@ -116,13 +140,50 @@ class Cascades:
         for wave in waves:
             if wave.status is WaveStatus.RUNNING:
                 busy = {task for task, number in running.items() if number != wave.number}
-                moves = next_moves(
-                    wave.members, graph, digests, busy=busy, triggers=triggers(self._store, graph)
-                )
-                for move in moves:
+                moves = next_moves(wave.members, graph, digests, busy=busy, triggers=wants)
+                for move in self._governed(wave, moves, policies):
                     self._do(wave, move, graph, digests)
         self._end()
         return False
+
+    def _governed(self, wave: Wave, moves: Sequence[Move], policies: Policies) -> Iterator[Move]:
+        """Yield what may be done now: by the windows, and no more than the cohort holds."""
+        image = wave.changes[0].reference if wave.changes else ""
+        policy = policies.of_image(image)
+        left = len(moves)
+        if not wave.resumed and (len(wave.members) >= SMALLEST or policy.cohorts is not None):
+            cohorts = COHORTS if policy.cohorts is None else policy.cohorts
+            breaker = BREAKER if policy.breaker is None else policy.breaker
+            allowed = allowance(wave.members, cohorts, breaker)
+            if allowed.tripped:
+                self._hold(wave, allowed.tripped)
+                return
+            left = allowed.starts
+        for move in moves:
+            if move.status is START and move.because is not None:
+                policy = policies.of(move.task, move.because.reference)
+                if left <= 0 or self._closed(wave, move, policy):
+                    continue
+                left -= 1
+            yield move
+
+    def _hold(self, wave: Wave, reason: str) -> None:
+        was = (WaveStatus.RUNNING,)
+        if self._store.cascades.set_status(wave.number, was, WaveStatus.PAUSED, reason=reason):
+            _log.warning("wave_held", wave=wave.number, reason=reason)
+
+    def _closed(self, wave: Wave, move: Move, policy: Policy) -> bool:
+        """Return whether a task must wait for a window, and note until when."""
+        now = datetime.now(UTC)
+        opens = Windows(policy.windows).opens(now)
+        if opens == now:
+            return False
+        until = f"until {opens:%Y-%m-%d %H:%M %Z}" if opens else "as no window ever opens"
+        reason = f"held {until} by policy {policy.name}; {move.reason}"
+        if next(m.reason for m in wave.members if m.task == move.task) != reason:
+            waiting = MemberStatus.WAITING
+            self._store.cascades.move(wave.number, move.task, waiting, waiting, reason=reason)
+        return True
 
     def _settled(self, changes: Sequence[Change], now: float) -> bool:
         quiet = now - changes[-1].seen >= self._settings.base_debounce
@@ -218,6 +279,14 @@ class Cascades:
                 open_ = (WaveStatus.RUNNING, WaveStatus.PAUSED)
                 if self._store.cascades.set_status(wave.number, open_, ended):
                     _log.info("wave_ended", wave=wave.number, status=str(ended))
+
+
+def _young(
+    changes: Sequence[Change], now: float, graph: Graph, policies: Policies
+) -> dict[str, float]:
+    """Return the references whose newest digest is too young, and until when."""
+    until = soaking_until(changes, graph, policies)
+    return {reference: end for reference, end in until.items() if end > now}
 
 
 def _key(wave: Wave, task: str) -> str:

@@ -82,6 +82,9 @@ waves = Table(
     Column("created", Float(53), nullable=False),
     Column("finished", Float(53)),
     _text("refused", "{}"),
+    # Why it is held, and when a person let it go on.
+    _text("reason"),
+    Column("resumed", Float(53)),
     sqlite_autoincrement=True,
 )
 Index("ix_waves_status", waves.c.status)

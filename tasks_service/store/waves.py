@@ -151,13 +151,19 @@ class WaveStore:
         )
         return self._db.write(lambda c: bool(c.execute(change.values(**values)).rowcount))
 
-    def set_status(self, wave: int, was: Sequence[WaveStatus], status: WaveStatus) -> bool:
+    def set_status(
+        self, wave: int, was: Sequence[WaveStatus], status: WaveStatus, *, reason: str = ""
+    ) -> bool:
         """Move a wave on; False if it stands elsewhere. An end is for ever."""
 
         def work(connection: Connection) -> bool:
             values: dict[str, Any] = {"status": status}
+            if reason:
+                values["reason"] = reason
             if status.finished:
                 values["finished"] = now()
+            if status is WaveStatus.RUNNING:
+                values["resumed"] = now()
             done = connection.execute(
                 update(waves)
                 .where(waves.c.number == wave, waves.c.status.in_(was))
@@ -205,6 +211,8 @@ class WaveStore:
                     tuple(changes[row.number]),
                     tuple(members[row.number]),
                     {task: tuple(path) for task, path in json.loads(row.refused).items()},
+                    row.reason,
+                    row.resumed is not None,
                 )
                 for row in rows
             )

@@ -11,6 +11,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,55 @@ def flapping(store: Store, folder: Path, chance: random.Random, *, rounds: int =
         it.check()
 
 
+def base_that_breaks_a_third(
+    store: Store, folder: Path, chance: random.Random, *, count: int = 100
+) -> None:
+    """A base breaks 30 % of what stands on it: few learn it, the rest waits for a person."""
+    bases = {f"t{number:05}": ["base"] for number in range(count)}
+    with world(store, folder, bases) as it:
+        it.broken = set(chance.sample(sorted(bases), count * 3 // 10))
+        it.registry.push("base", "base 2")
+        it.notify(["base"])
+        it.settle()
+        (wave,) = it.waves()
+        assert wave.status is WaveStatus.PAUSED
+        assert "runs failed" in wave.reason
+        # It trips in the first cohort, or in the second one at the latest.
+        assert len(it.built) <= count // 10 + 1
+        assert set(it.built) & it.broken
+        assert store.cascades.set_status(1, [WaveStatus.PAUSED], WaveStatus.RUNNING)
+        it.settle()
+        assert Counter(it.built) == Counter(list(bases)), (len(it.built), len(bases))
+        it.check()
+
+
+def young_digests(store: Store, folder: Path, chance: random.Random) -> None:
+    """A bad digest is taken back while it soaks: nothing is built. The next one is, in time."""
+    policies = folder / "policies.toml"
+    policies.write_text('[[policy]]\nname = "slow"\nimages = ["*/base:1"]\nsoak = "2s"\n')
+    with world(store, folder, {**DIAMOND, "other": ["else", "lib"]}) as it:
+        it.settings = replace(it.settings, base_policies=str(policies))
+        it.schedulers = [it.scheduler(), it.scheduler()]
+        for version in (2, 1):
+            it.registry.push("base", f"base {version}")
+            it.notify(["base"])
+            for _ in range(chance.randrange(1, 5)):
+                chance.choice(it.schedulers).turn()
+        # What does not soak goes on meanwhile.
+        it.registry.push("else", "else 2")
+        it.notify(["else"])
+        it.settle()
+        assert it.built == ["other"]
+        it.registry.push("base", "base 3")
+        it.notify(["base"])
+        it.settle()
+        assert it.built == ["other"]
+        wait_for(lambda: [one.turn() for one in it.schedulers] and len(it.waves()) == 2)
+        it.settle()
+        assert sorted(it.built[1:]) == sorted([*DIAMOND, "other"])
+        it.check()
+
+
 def circle(store: Store, folder: Path, chance: random.Random) -> None:
     """Two tasks build on each other: both are refused with the way around, the rest is built."""
     with world(store, folder, {**DIAMOND, "a": ["base"], "b": ["a"], "c": ["b"]}) as it:
@@ -279,6 +329,8 @@ LARGE: tuple[tuple[Fault, dict[str, int]], ...] = (
     (wrong_accept, {}),
     (too_many_requests, {}),
     (flapping, {"rounds": 60}),
+    (base_that_breaks_a_third, {"count": 1000}),
+    (young_digests, {}),
     (circle, {}),
 )
 QUICK = tuple(fault for fault, _ in LARGE)

@@ -50,7 +50,10 @@ class MemberView(View):
 
 
 class WaveView(View):
-    """A wave of rebuilds. ``refused``: tasks in a circle, and its path."""
+    """A wave of rebuilds.
+
+    ``refused``: tasks in a circle, and its path; ``reason``: why it stopped by itself.
+    """
 
     number: int
     status: str
@@ -59,6 +62,7 @@ class WaveView(View):
     changes: list[ChangeView]
     members: list[MemberView]
     refused: dict[str, list[str]]
+    reason: str
 
 
 class WavePageView(Page):
@@ -195,6 +199,7 @@ def wave_view(wave: Wave) -> WaveView:
         changes=[change_view(change) for change in wave.changes],
         members=[member_view(member) for member in wave.members],
         refused={task: list(path) for task, path in wave.refused.items()},
+        reason=wave.reason,
     )
 
 

@@ -112,7 +112,7 @@ def impact_of(caller: Reader, parts: Wired, image: Image) -> ImpactView:
     """Return what would be rebuilt if an image moved now, in which order, how long it takes."""
     found = _graph(parts, caller)
     reference = _known(found, image)
-    plan = impact(found, reference, triggers=triggers(parts.store, found))
+    plan = impact(found, reference, triggers=triggers(parts.store, found, parts.policies.current()))
     return impact_view(reference, plan, expected_s(plan.members, parts.store.cascades.durations()))
 
 
@@ -132,7 +132,7 @@ def stale_tasks(caller: Reader, parts: Wired) -> StalePageView:
 def why(caller: Reader, parts: Wired, image: Image) -> WhyView:
     """Tell why an image was rebuilt last, back to the first cause, or why it was not."""
     found = _graph(parts, caller)
-    return why_view(parts.store, found, _reference(image))
+    return why_view(parts.store, found, _reference(image), parts.policies.current())
 
 
 def _graph(parts: Parts, caller: Caller) -> Graph:

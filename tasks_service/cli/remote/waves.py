@@ -108,6 +108,7 @@ def _print(wave: Any, parameters: Any) -> None:
     facts = [
         Column("Wave", key("number")),
         Column("Status", key("status")),
+        Column("Reason", key("reason")),
         Column("Created", key("createTime")),
         Column("Finished", key("finishTime")),
         Column("Moved", lambda item: [c.get("reference") for c in item.get("changes") or []]),
