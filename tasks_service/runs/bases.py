@@ -8,12 +8,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from tasks_service.cascades.graph import Graph
 from tasks_service.model.cascade import Change
-from tasks_service.model.task import BASES_NONE, BASES_RUNTIME, ENABLED
+from tasks_service.model.task import BASES_NONE, BASES_RUNTIME
 from tasks_service.store import Store
 from tasks_service.triggers.policies import Policies
 
@@ -36,16 +35,10 @@ def triggers(
         policies: What an installation wishes.
         soaking: References whose new digest is too young.
     """
-
-    @cache
-    def wish(task: str) -> str:
-        found = store.tasks.get(task)
-        if found is None or found.definition.status != ENABLED:
-            return BASES_NONE
-        return found.definition.base_image_trigger
+    wishes = store.cascades.wishes()
 
     def wants(task: str, reference: str) -> bool:
-        kind = wish(task)
+        kind = wishes.get(task, BASES_NONE)
         if kind == BASES_NONE or reference in soaking:
             return False
         edges = graph.edges_of.get(task, ())
@@ -75,12 +68,12 @@ def known_digests(store: Store, graph: Graph) -> dict[str, str]:
     """Return what references are; a task's own good run knows sooner than a poll."""
     watched = {watch.reference: watch for watch in store.cascades.watches()}
     found = {name: watch.digest for name, watch in watched.items()}
+    times = store.cascades.output_times()
     for output in graph.outputs:
         watch = watched.get(output.reference)
         if watch is None or not output.digest or watch.digest == output.digest:
             continue
-        run = store.runs.get(output.run_id)
-        ended = run.finished if run is not None else None
+        ended = times.get(output.run_id)
         if ended is not None and ended >= (watch.changed or 0.0):
             found[output.reference] = output.digest
     return found

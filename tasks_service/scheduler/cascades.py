@@ -205,8 +205,9 @@ class Cascades:
 
     def _see(self, wave: Wave) -> None:
         """Write what became of a wave's runs."""
+        over = set(self._store.cascades.ended(wave.number))
         for member in wave.members:
-            if member.status is not MemberStatus.RUNNING or not member.run_id:
+            if member.run_id not in over:
                 continue
             run = self._store.runs.get(member.run_id)
             if run is None or run.status.finished:

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Row,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from tasks_service.model.cascade import (
     Change,
@@ -17,6 +27,7 @@ from tasks_service.model.cascade import (
     Output,
     Watch,
 )
+from tasks_service.model.task import BASES_ALL, BASES_NONE, ENABLED
 from tasks_service.store.cascade_tables import (
     image_changes,
     image_edges,
@@ -24,7 +35,7 @@ from tasks_service.store.cascade_tables import (
     image_watches,
 )
 from tasks_service.store.database import moment, now
-from tasks_service.store.tables import runs
+from tasks_service.store.tables import runs, tasks
 from tasks_service.store.waves import WaveStore, change_of
 
 
@@ -56,6 +67,39 @@ class CascadeStore(WaveStore):
                 if row.started is not None and row.finished is not None
             }
         )
+
+    def output_times(self) -> dict[str, float]:
+        """Return when the runs ended that pushed what is known as outputs, by run id."""
+        query = select(image_outputs.c.run_id, runs.c.finished).join_from(
+            image_outputs, runs, runs.c.id == image_outputs.c.run_id
+        )
+        return self._db.read(
+            lambda c: {r.run_id: r.finished for r in c.execute(query) if r.finished is not None}
+        )
+
+    def wishes(self) -> dict[str, str]:
+        """Return which images each task wants to be rebuilt for: ``All``, ``Runtime``, ``None``.
+
+        A disabled task wants nothing.
+        """
+
+        def member(name: str) -> ColumnElement[str]:
+            if self._db.is_sqlite:
+                found: ColumnElement[str] = func.json_extract(tasks.c.definition, f"$.{name}")
+            else:
+                found = cast(tasks.c.definition, JSON)[name].as_string()
+            return found
+
+        # What is as by default is not written.
+        query = select(tasks.c.name, member("status"), member("base_image_trigger"))
+
+        def work(connection: Connection) -> dict[str, str]:
+            return {
+                name: BASES_NONE if status not in (None, ENABLED) else wish or BASES_ALL
+                for name, status, wish in connection.execute(query)
+            }
+
+        return self._db.read(work)
 
     # --- watched references ---
 

@@ -9,13 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, text, update
 
 from tasks_service.errors import NotFound
 from tasks_service.model.cascade import Change, Member, MemberStatus, Past, Wave, WaveStatus
 from tasks_service.store.cascade_tables import image_changes, wave_members, waves
 from tasks_service.store.database import Database, now
 from tasks_service.store.rows import dump
+from tasks_service.store.tables import runs
 
 _OPEN = (WaveStatus.RUNNING, WaveStatus.PAUSED)
 _PLAN_LOCK = 7_201_954
@@ -131,6 +132,17 @@ class WaveStore:
         query = select(func.max(wave_members.c.wave)).where(wave_members.c.task == task)
         number = self._db.read(lambda c: c.execute(query).scalar_one())
         return None if number is None else self.wave(number)
+
+    def ended(self, wave: int) -> tuple[str, ...]:
+        """Return the ids of runs of running members that are over, or gone."""
+        query = (
+            select(wave_members.c.run_id)
+            .outerjoin(runs, runs.c.id == wave_members.c.run_id)
+            .where(wave_members.c.wave == wave, wave_members.c.status == MemberStatus.RUNNING)
+            .where(wave_members.c.run_id != "")
+            .where(or_(runs.c.id.is_(None), runs.c.finished.is_not(None)))
+        )
+        return self._db.read(lambda c: tuple(c.execute(query).scalars()))
 
     def move(
         self,

@@ -85,6 +85,20 @@ def test_an_engine_that_tells_no_digest_has_used_what_the_registry_has(store: St
     assert digests() == ["sha256:b2"]
 
 
+def test_tasks_wish_for_all_for_some_or_for_no_images(store: Store) -> None:
+    request = RunRequest(command="x")
+    for definition in (
+        TaskDefinition("all", request),
+        TaskDefinition("runtime", request, base_image_trigger="Runtime"),
+        TaskDefinition("none", request, base_image_trigger="None"),
+        TaskDefinition("off", request, status="Disabled"),
+    ):
+        store.tasks.create(definition, RunSecrets())
+    assert store.cascades.wishes() == {
+        "all": "All", "runtime": "Runtime", "none": "None", "off": "None",
+    }  # fmt: skip
+
+
 def test_quick_runs_and_runs_without_images_leave_edges_alone(store: Store) -> None:
     run(store, "r1", [(BASE, "runtime", "sha256:b1")])
     run(store, "r2", [("other:1", "runtime", "sha256:d1")], task="")
