@@ -48,6 +48,7 @@ def for_tests(stack: Stack) -> dict[str, str]:
 def for_bench(stack: Stack) -> dict[str, str]:
     """Return the variables of ``tests.bench``; starts the second engine and databases."""
     address = second_engine.start(stack.where, stack.runners, bench_image(stack))
+    urls = with_databases(stack.where)
     name = second_engine.name(stack.where)
     process = stack.runners.api.get(f"/containers/{name}/json")["State"]["Pid"]
     # The peer's programs are in that container, whatever this machine has.
@@ -59,7 +60,9 @@ def for_bench(stack: Stack) -> dict[str, str]:
         "TASKS_BENCH_REGISTRY": stack.registry,
         "TASKS_BENCH_BASE_IMAGE": stack.base_image,
         "TASKS_BENCH_SCRATCH": str(second_engine.shared_folder(stack.where)),
-        "TASKS_TEST_POSTGRES": with_databases(stack.where)[databases.POSTGRES],
+        # As the tests call them: the same fixtures serve both.
+        "TASKS_TEST_REDIS": urls[databases.REDIS],
+        "TASKS_TEST_POSTGRES": urls[databases.POSTGRES],
     }
 
 

@@ -8,9 +8,12 @@ message of ours is dropped and counted.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tasks_service.config import Settings
@@ -19,6 +22,33 @@ from tasks_service.process_log import get_logger
 _STOP_S = 5.0
 _CHECK_S = 0.2
 _log = get_logger(__name__)
+
+
+class Bell:
+    """Turns a loop that waits for files: one end for it, the other for any thread."""
+
+    def __init__(self) -> None:
+        self.reads, self._writes = os.pipe()
+        os.set_blocking(self.reads, False)
+        os.set_blocking(self._writes, False)
+        # Not sooner: whoever rings late must not write into somebody else's file.
+        weakref.finalize(self, _close, self.reads, self._writes)
+
+    def ring(self) -> None:
+        """Have the loop turn soon."""
+        # Full: it will turn anyway.
+        with suppress(BlockingIOError):
+            os.write(self._writes, b"!")
+
+    def clear(self) -> None:
+        """Take all that was rung."""
+        with suppress(BlockingIOError):
+            os.read(self.reads, 4096)
+
+
+def _close(*files: int) -> None:
+    for file in files:
+        os.close(file)
 
 
 class Consumer:
@@ -32,6 +62,7 @@ class Consumer:
         wants: False leaves messages where they are, for other workers.
 
     Attributes:
+        bell: Rung by ``ask``: turns Celery's loop.
         dropped: Messages that were none of ours, or of another version.
     """
 
@@ -52,6 +83,7 @@ class Consumer:
         self._heard = 0.0
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self.bell = Bell()
         self.dropped = 0
         self.exit_code: int | None = None
         """What Celery ended with by itself; None while it runs or was stopped."""
@@ -60,6 +92,10 @@ class Consumer:
         """Connect in the background, for as long as it takes."""
         self._thread = threading.Thread(target=self._serve, name="consumer", daemon=True)
         self._thread.start()
+
+    def ask(self) -> None:
+        """Have ``wants`` looked at now; else that is done a few times a second."""
+        self.bell.ring()
 
     def await_ready(self, timeout_s: float) -> bool:
         """Wait until messages are taken; False if that did not come to pass."""
@@ -81,6 +117,7 @@ class Consumer:
         if not self._settings.redis_url:
             self._knock()
         if self._thread is not None:
+            self.ask()
             self._thread.join(_STOP_S)
 
     def _knock(self) -> None:

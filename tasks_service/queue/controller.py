@@ -117,6 +117,8 @@ class _OurConsumer(CeleryConsumer):  # type: ignore[misc] # Celery has no types
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
         hub.call_repeatedly(_TURN_S, self._turn)
+        bell = self._ours.bell
+        hub.add_reader(bell.reads, bell.clear)
 
     def perform_pending_operations(self) -> None:
         # Called with each turn of the loop of brokers without events.

@@ -1,6 +1,6 @@
 """Tell workers of new runs, after the commit and beside the answer.
 
-In: names of pools. Out: a wake-up each, soon. A broker that is away costs
+In: runs and their pools. Out: a wake-up for each pool, soon. A broker that is away costs
 nobody a second: what could not be told, the scheduler's sweep tells later.
 """
 
@@ -30,22 +30,26 @@ class Wake(Protocol):
 
 
 class Announcer:
-    """One thread that announces pools, several runs of a pool at once. Thread-safe."""
+    """One thread that announces runs, several of a pool at once. Thread-safe.
+
+    Only the runs it was told of are noted as announced: noting all that waits
+    would cost more with each run that does.
+    """
 
     def __init__(self, store: Store, queue: Wake) -> None:
         self._store = store
         self._queue = queue
         self._wanted = threading.Condition()
-        self._pools: dict[str, None] = {}
+        self._pools: dict[str, list[str]] = {}
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def announce(self, pool: str) -> None:
-        """Have the workers of ``pool`` told. Returns at once."""
+    def announce(self, pool: str, run_id: str) -> None:
+        """Have the workers of ``pool`` told of a run. Returns at once."""
         with self._wanted:
             if self._closed:
                 return
-            self._pools[pool] = None
+            self._pools.setdefault(pool, []).append(run_id)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
                 self._thread.start()
@@ -68,10 +72,10 @@ class Announcer:
                         return
                     self._wanted.wait()
                 pool = next(iter(self._pools))
-                del self._pools[pool]
+                run_ids = self._pools.pop(pool)
             try:
                 self._queue.wake(pool)
-                self._store.recovery.announced(pool)
+                self._store.runs.announced(*run_ids)
             except RunnerError as error:
                 _log.warning("pool_not_announced", pool=pool, error=error.message)
             except Exception:  # noqa: BLE001 - without this thread all runs would wait for the sweep

@@ -114,7 +114,7 @@ class Deliveries:
             delivery, new, report=bool(hook.secrets.token), max_queued=self._life.max_queued
         )
         if run is not None:
-            self._life.announcer.announce(run.request.pool)
+            self._life.announcer.announce(run.request.pool, run.id)
         return stored
 
     def _run(self, task: Task, trigger: CommitTrigger, push: Push) -> tuple[NewRun | None, str]:

@@ -27,8 +27,8 @@ QUICK_BUILD, QUICK_RUN, AUTO_BUILD, AUTO_RUN = "QuickBuild", "QuickRun", "AutoBu
 class Announces(Protocol):
     """Tells workers of a pool that runs wait; returns at once."""
 
-    def announce(self, pool: str) -> None:
-        """Have the workers of ``pool`` told."""
+    def announce(self, pool: str, run_id: str) -> None:
+        """Have the workers of ``pool`` told of a run."""
         ...
 
 
@@ -98,7 +98,7 @@ class RunLife:
             run_id = first_id
         run = self._store.runs.accept(new, run_id=run_id, max_queued=self.max_queued)
         if not run.status.finished:
-            self.announcer.announce(run.request.pool)
+            self.announcer.announce(run.request.pool, run.id)
         return run
 
     def checked(self, new: NewRun) -> NewRun:

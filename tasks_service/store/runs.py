@@ -91,12 +91,12 @@ class RunStore:
                 raise
             return known
 
-    def announced(self, run_id: str) -> None:
-        """Note that workers were told of the run."""
+    def announced(self, *run_ids: str) -> None:
+        """Note that workers were told of the runs; those that don't wait stay as they are."""
         self._db.write(
             lambda connection: connection.execute(
                 update(runs)
-                .where(runs.c.id == run_id, runs.c.status == RunStatus.QUEUED)
+                .where(runs.c.id.in_(run_ids), runs.c.status == RunStatus.QUEUED)
                 .values(announced=now())
             )
         )

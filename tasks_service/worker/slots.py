@@ -26,6 +26,7 @@ class Slots:
     perform: Does all of it; must not raise.
     poll_s: How often an idle worker looks without being woken.
     saturated: Called after a claim that left no slot idle: there may be more.
+    idles: Called when a slot found nothing: a wake-up is of use from now on.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Slots:
         perform: Callable[[Claim, float], None],
         poll_s: float,
         saturated: Callable[[], None] = lambda: None,
+        idles: Callable[[], None] = lambda: None,
     ) -> None:
         self._claim = claim
         self._perform = perform
         self._poll_s = poll_s
         self._saturated = saturated
+        self._idles = idles
         self._changed = threading.Condition()
         self._idle = 0
         self._signals = 0
@@ -145,6 +148,7 @@ class Slots:
     def _await_work(self) -> None:
         with self._changed:
             self._idle += 1
+            self._idles()
             try:
                 while not self._closed and not self._signals:
                     # One look serves all that idle.

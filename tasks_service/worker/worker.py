@@ -93,6 +93,7 @@ class Worker:
             perform=self._performer.perform,
             poll_s=POLL_S if listens else ALONE_POLL_S,
             saturated=self._pass_on,
+            idles=self._ask,
         )
         self._consumer: Consumer | None = None
         if listens:
@@ -189,6 +190,10 @@ class Worker:
         if not self._slots.wake() and self._settings.redis_url and not self._draining:
             # All hands are full: it was meant for a worker that idles.
             self._tell_others()
+
+    def _ask(self) -> None:
+        if self._consumer is not None:
+            self._consumer.ask()
 
     def _pass_on(self) -> None:
         """Wake another worker: one message may stand for many runs."""

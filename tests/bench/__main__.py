@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import builds, cli, engine, language, timers
+from tests.bench import builds, cli, engine, language, service, timers
 from tests.bench.measure import Row, table, write
 from tests.bench.place import ROOT, BenchError, Place, compile_sources
 
@@ -23,6 +23,8 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Place], Iterator[Row]]]] = {
     "cold": (("run-one-step-cold",), cli.cold),
     "timers": (("timers-10000-due-sqlite", "timers-10000-due-postgresql"), timers.due),
     "cli": (("cli-help", "cli-run-nothing"), cli.start),
+    "runs": (service.NOOP_ROWS, service.noop),
+    "first-step": (service.FIRST_STEP_ROWS, service.first_step),
 }
 
 
