@@ -58,9 +58,8 @@ class TimerDuty:
             # They stay due: looked at again in a moment, missed after a while.
             _log.warning("timers_wait", timers=len(found), error=error.message)
             return False
-        for pool in {run.request.pool for run in runs}:
-            self._announcer.announce(pool)
         for run in runs:
+            self._announcer.announce(run.request.pool, run.id)
             _log.info("timer_fired", task=run.task, timer=run.cause.actor, run_id=run.id)
         return len(found) == _BATCH
 

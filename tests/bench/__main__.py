@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import builds, cli, engine, language, service, timers
+from tests.bench import builds, cli, engine, language, service, service_load, timers
 from tests.bench.measure import Row, table, write
 from tests.bench.place import ROOT, BenchError, Place, compile_sources
 
@@ -25,6 +25,9 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Place], Iterator[Row]]]] = {
     "cli": (("cli-help", "cli-run-nothing"), cli.start),
     "runs": (service.NOOP_ROWS, service.noop),
     "first-step": (service.FIRST_STEP_ROWS, service.first_step),
+    "dispatch": (service_load.DISPATCH_ROWS, service_load.dispatch),
+    "queries": (service_load.QUERY_ROWS, service_load.queries),
+    "logs": (service_load.LOG_ROWS, service_load.logs),
 }
 
 

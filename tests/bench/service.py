@@ -14,7 +14,7 @@ from tasks_service.store.tables import runs
 from tests.bench.bare_celery import drain
 from tests.bench.measure import Row, compare
 from tests.bench.place import Place
-from tests.bench.service_place import NO_OP, Service, percentile, service
+from tests.bench.service_place import NO_OP, Service, kinds, percentile, service
 
 COUNT = 1000
 SLOTS = 4
@@ -22,11 +22,6 @@ FIRSTS = 100
 _KINDS = ("postgresql", "sqlite")
 NOOP_ROWS = tuple(f"service-runs-{name}-{kind}" for kind in _KINDS for name in ("whole", "drain"))
 FIRST_STEP_ROWS = tuple(f"service-first-step-{kind}" for kind in _KINDS)
-
-
-def kinds() -> tuple[tuple[str, str], ...]:
-    """Return the databases, each with the Redis beside it."""
-    return (("postgresql", os.environ["TASKS_TEST_REDIS"]), ("sqlite", ""))
 
 
 def _span(place: Service) -> tuple[float, float]:

@@ -132,6 +132,11 @@ class Service:
         raise BenchError(f"runs did not end: {counts}")
 
 
+def kinds() -> tuple[tuple[str, str], ...]:
+    """Return the databases, each with the Redis beside it."""
+    return (("postgresql", os.environ["TASKS_TEST_REDIS"]), ("sqlite", ""))
+
+
 @contextmanager
 def service(kind: str, redis_url: str = "", **changes: Any) -> Iterator[Service]:
     """Yield a service on an empty database of that kind."""

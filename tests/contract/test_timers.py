@@ -29,7 +29,7 @@ class Announced:
     def __init__(self) -> None:
         self.pools: list[str] = []
 
-    def announce(self, pool: str) -> None:
+    def announce(self, pool: str, run_id: str) -> None:
         self.pools.append(pool)
 
 

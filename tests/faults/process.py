@@ -33,7 +33,11 @@ _LINES = 1000
 
 
 def script(request: ContainerRequest, attempt: int) -> Scripted:
-    """Do what the image's name says: ``sleep-<ms>``, ``fail-<code>``, ``flood-<MiB>``, ``say``."""
+    """Do what the image's name says.
+
+    ``sleep-<ms>``, ``fail-<code>``, ``flood-<MiB>``, ``lines-<count>`` of 80 bytes
+    with numbers, and anything else says its arguments.
+    """
     del attempt
     word, _, number = request.image.partition("-")
     words = " ".join(request.args).encode() + b"\n"
@@ -46,6 +50,12 @@ def script(request: ContainerRequest, attempt: int) -> Scripted:
         block = b"".join(b"%06d %s\n" % (line, b"f" * 1016) for line in range(_LINES))
         blocks = int(number) * (1 << 20) // len(block)
         return Scripted(output=(("stdout", block),) * blocks, last_output=(("stdout", b"end\n"),))
+    if word == "lines":
+        blocks = (
+            b"".join(b"%08d %s\n" % (line, b"." * 70) for line in range(start, start + _LINES))
+            for start in range(0, int(number), _LINES)
+        )
+        return Scripted(output=tuple(("stdout", block) for block in blocks))
     return Scripted(output=(("stdout", words),))
 
 
