@@ -23,6 +23,7 @@ from tasks_service.daemons.http import HTTPServer
 from tasks_service.daemons.leftovers import expire_dead_workers
 from tasks_service.daemons.lifetime import Lifetime
 from tasks_service.daemons.parts import Parts, log_to_stderr, only_one, open_parts, prepare_state
+from tasks_service.execution.service_place import Backends
 from tasks_service.queue import Queue, open_queue
 from tasks_service.runs.announcer import Announcer
 from tasks_service.runs.lifecycle import RunLife
@@ -47,11 +48,24 @@ class Ready:
 Say = Callable[[Ready], None]
 
 
-def run_up(settings: Settings, say: Say, *, token_file: Path | None = None) -> None:
-    """Run the whole service in this process until it is told to stop."""
+def run_up(
+    settings: Settings,
+    say: Say,
+    *,
+    token_file: Path | None = None,
+    backends: Backends | None = None,
+) -> None:
+    """Run the whole service in this process until it is told to stop.
+
+    Args:
+        settings: All of it.
+        say: Told once it serves.
+        token_file: Where the first token goes, instead of being said.
+        backends: Where runs happen; else what the settings name.
+    """
     log_to_stderr(settings)
     with _started(settings, migrate=True, alone="up") as (life, parts, queue, stack):
-        worker = _worker(parts, queue, listens=True)
+        worker = _worker(parts, queue, listens=True, backends=backends)
         token = _first_token(parts, token_file)
         server = _serve_api(parts, queue, stack)
         _schedule(parts, queue, stack)
@@ -167,8 +181,12 @@ def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     return scheduler
 
 
-def _worker(parts: Parts, queue: Queue, *, listens: bool) -> Worker:
-    worker = Worker(parts.settings, parts.store, queue, parts.uploads, listens=listens)
+def _worker(
+    parts: Parts, queue: Queue, *, listens: bool, backends: Backends | None = None
+) -> Worker:
+    worker = Worker(
+        parts.settings, parts.store, queue, parts.uploads, listens=listens, backends=backends
+    )
     # Before anything is promised to anybody, the first token above all.
     worker.check()
     return worker

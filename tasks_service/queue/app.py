@@ -50,8 +50,10 @@ def make_app(settings: Settings, *, publishes: bool) -> Celery:
         task_default_delivery_mode="transient",
         task_publish_retry=False,
         worker_pool="threads",
-        # No wake-up waits behind a busy worker while another is idle.
-        worker_prefetch_multiplier=1,
+        # No wake-up waits behind a busy worker while another is idle. The embedded
+        # broker has one worker, and notes up to two seconds late that a message was
+        # taken: a bound would leave that worker deaf for so long.
+        worker_prefetch_multiplier=1 if settings.redis_url else 0,
         worker_disable_prefetch=bool(settings.redis_url),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

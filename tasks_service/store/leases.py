@@ -6,6 +6,7 @@ another, or ended, gets StaleFence and must stop: nothing of it was written.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tasks_service.store.envelope import Envelope
 from tasks_service.store.rows import ACTIVE, dump, load_request, open_secrets, run_of, run_place
 from tasks_service.store.tables import run_images, runs
 
+_LOCKED_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 CLEANUP_S = 120.0
 """What a run gets beyond its own time before the scheduler ends it."""
 
@@ -45,7 +47,14 @@ class LeaseStore:
             SealBroken: Its secrets can't be opened; the run is claimed, and
                 lost once its lease is over.
         """
-        row = self._db.write(lambda connection: self._take(connection, pool, owner, lease_s))
+        row, passed = None, True
+        for pause in (0.0, *_LOCKED_S):
+            time.sleep(pause)
+            row, passed = self._db.write(
+                lambda connection: self._take(connection, pool, owner, lease_s)
+            )
+            if not passed:
+                break
         if row is None:
             return None
         secrets = open_secrets(self._envelope, row.secrets, run_place(row.id))
@@ -53,12 +62,16 @@ class LeaseStore:
 
     def _take(
         self, connection: Connection, pool: str, owner: str, lease_s: float
-    ) -> Row[Any] | None:
+    ) -> tuple[Row[Any] | None, bool]:
+        """Return what was claimed, and whether runs were passed over that others hold locked."""
         full = _tasks_at_their_limit(connection)
         while True:
             candidate = _next(connection, pool, full, lock=not self._db.is_sqlite)
             if candidate is None:
-                return None
+                # Whoever tells workers of a run, or cancels it, locks its row for a
+                # moment: the wake-up must not find nothing because of that.
+                passed = not self._db.is_sqlite and bool(_next(connection, pool, full, lock=False))
+                return None, passed
             if candidate.task_limit and not self._db.is_sqlite:
                 # Two workers may count at once: the count that matters is
                 # made by one at a time for each task.
@@ -68,7 +81,7 @@ class LeaseStore:
                 if _under_way(connection, candidate.task) >= candidate.task_limit:
                     full.add(candidate.task)
                     continue
-            return connection.execute(
+            taken = connection.execute(
                 update(runs)
                 .where(runs.c.sequence == candidate.sequence, runs.c.status == RunStatus.QUEUED)
                 .values(
@@ -83,6 +96,7 @@ class LeaseStore:
                 )
                 .returning(runs)
             ).one_or_none()
+            return taken, False
 
     def renew(self, owner: str, held: Mapping[str, int], *, lease_s: float) -> tuple[Renewal, ...]:
         """Renew the leases of runs (id → fence) and tell what became of each."""

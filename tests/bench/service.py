@@ -14,7 +14,7 @@ from tasks_service.store.tables import runs
 from tests.bench.bare_celery import drain
 from tests.bench.measure import Row, compare
 from tests.bench.place import Place
-from tests.bench.service_place import NO_OP, Service, kinds, percentile, service
+from tests.bench.service_place import NO_OP, Service, at_work, kinds, percentile, service
 
 COUNT = 1000
 SLOTS = 4
@@ -32,7 +32,7 @@ def _span(place: Service) -> tuple[float, float]:
 
 def _whole(kind: str, redis_url: str) -> float:
     """Post runs to a service at work; return milliseconds a run until the last is recorded."""
-    with service(kind, redis_url) as found, found.working(SLOTS):
+    with at_work(kind, redis_url, SLOTS) as found:
         found.post(SLOTS)
         found.await_ended(SLOTS)
         start = time.time()
@@ -73,18 +73,20 @@ def first_step(place: Place) -> Iterator[Row]:
     """From just before the POST to the start of the first step: median, milliseconds."""
     del place
     for kind, queue in kinds():
-        with service(kind, queue) as found, found.working(2):
-            link = found.connect()
-            took = []
-            for number in range(FIRSTS + 5):
-                start = time.time()
-                posted = link.call("POST", "/api/v1/runs", {**NO_OP, "pool": found.settings.pool})
-                found.await_ended(number + 1)
-                record = link.call("GET", f"/api/v1/runs/{posted['id']}")
-                began = datetime.fromisoformat(record["steps"][0]["startTime"]).timestamp()
-                took.append((began - start) * 1000)
-            link.close()
+        with at_work(kind, queue, 2) as found:
+            took = [_to_first_step(found, number) for number in range(FIRSTS + 5)]
         warm = took[5:]
         print(f"  {kind}: p95 {percentile(warm, 0.95):.1f} ms")
         median = statistics.median(warm)
         yield Row(f"service-first-step-{kind}", median, None, None, 60.0, "ms", len(warm))
+
+
+def _to_first_step(place: Service, before: int) -> float:
+    link = place.connect()
+    start = time.time()
+    posted = link.call("POST", "/api/v1/runs", {**NO_OP, "pool": place.settings.pool})
+    place.await_ended(before + 1)
+    record = link.call("GET", f"/api/v1/runs/{posted['id']}")
+    link.close()
+    began = datetime.fromisoformat(record["steps"][0]["startTime"]).timestamp()
+    return (began - start) * 1000

@@ -7,7 +7,6 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from itertools import count, islice
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from tests.bench.place import BenchError, Place
 from tests.bench.service_place import (
     PATIENCE_S,
     Service,
+    at_work,
     kinds,
     percentile,
     resident_mib,
@@ -71,7 +71,7 @@ def dispatch(place: Place) -> Iterator[Row]:
     """From a slot's last run to its next, p95: 10,000 queued / 100 queued."""
     for kind, queue in kinds():
         with service(kind, queue) as much, service(kind, queue) as little:
-            much.post(MANY + (place.rounds + 1) * 2 * FEW)
+            _queue_up(much, MANY + (place.rounds + 1) * 2 * FEW)
             yield compare(
                 f"service-dispatch-{kind}",
                 lambda much=much: _dispatch(much),
@@ -86,6 +86,25 @@ def _in_blocks(items: Iterable[T], size: int = 5000) -> Iterator[list[T]]:
     rest = iter(items)
     while block := list(islice(rest, size)):
         yield block
+
+
+def _stored(connection: Any) -> dict[str, Any]:
+    return dict(connection.execute(select(runs)).mappings().one())
+
+
+def _insert(place: Service, rows: Iterable[dict[str, Any]]) -> None:
+    for some in _in_blocks(rows):
+        place.store.database.write(
+            lambda connection, some=some: connection.execute(insert(runs), some)
+        )
+
+
+def _queue_up(place: Service, number: int) -> None:
+    """Have so many runs queued, each as a posted one is."""
+    place.post(1)
+    first = place.store.database.read(_stored)
+    del first["sequence"]
+    _insert(place, ({**first, "id": f"bench{count:08d}"} for count in range(number - 1)))
 
 
 def _copies(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -111,15 +130,9 @@ def fill(place: Service) -> None:
     with place.working(1):
         place.await_ended(1)
 
-    def real(connection: Any) -> dict[str, Any]:
-        return dict(connection.execute(select(runs)).mappings().one())
-
-    first = place.store.database.read(real)
+    first = place.store.database.read(_stored)
     first_sequence = first.pop("sequence")
-    for some in _in_blocks(islice(_copies(first), STORED)):
-        place.store.database.write(
-            lambda connection, some=some: connection.execute(insert(runs), some)
-        )
+    _insert(place, islice(_copies(first), STORED))
     pushed = (
         {
             "run_sequence": first_sequence + number,
@@ -198,21 +211,20 @@ class _Reader(threading.Thread):
             raise BenchError(f"{wanted} of {LINES} lines came")
 
 
-def _follow(place: Service, worker_pid: int) -> tuple[float, float]:
+def _follow(place: Service) -> tuple[float, float]:
     """Return microseconds a line until all readers have all, and the growth in MiB."""
     body = {"source": "/dev/null", "content": task(f"lines-{LINES}")}
     run_id = place.post(1, clients=1, body=body | {"pool": place.settings.pool})[0]
     readers = [_Reader(place, run_id) for _ in range(READERS)]
     for reader in readers:
         reader.start()
-    pids = (place.api_pid, worker_pid)
-    before = sum(map(resident_mib, pids))
+    before = sum(map(resident_mib, place.pids))
     most = before
     deadline = time.monotonic() + PATIENCE_S
     while any(reader.is_alive() for reader in readers):
         if time.monotonic() > deadline:
             raise BenchError("readers of a log did not come to its end")
-        most = max(most, sum(map(resident_mib, pids)))
+        most = max(most, sum(map(resident_mib, place.pids)))
         time.sleep(0.05)
     for reader in readers:
         reader.check()
@@ -225,11 +237,9 @@ def logs(place: Place) -> Iterator[Row]:
     """300,000 lines of one step to three readers: microseconds a line, and memory's growth."""
     rounds = min(place.rounds, 5)
     for kind, queue in kinds():
-        with ExitStack() as stack:
-            found = stack.enter_context(service(kind, queue))
-            worker = stack.enter_context(found.working(1))
+        with at_work(kind, queue, 1) as found:
             # The first fills what is filled once: pools, caches, buffers.
-            took = [_follow(found, worker.pid) for _ in range(rounds + 1)][1:]
+            took = [_follow(found) for _ in range(rounds + 1)][1:]
         line = percentile([each[0] for each in took], 0.5)
         growth = percentile([each[1] for each in took], 0.5)
         yield Row(f"service-log-line-{kind}", line, None, None, 20.0, "us/line", rounds)

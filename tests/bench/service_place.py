@@ -24,7 +24,7 @@ from tasks_service.api.tokens import make_token
 from tasks_service.config import Settings
 from tasks_service.model.access import Role
 from tasks_service.store import Store
-from tests.bench.place import BenchError
+from tests.bench.place import ROOT, BenchError
 from tests.contract.stores import opened
 from tests.faults.parts import quiet_port
 from tests.faults.process import WorkerProcess
@@ -70,14 +70,14 @@ class Service:
     """A store with an API before it and, while ``working``, a worker behind it.
 
     Attributes:
-        api_pid: Process of the API.
+        pids: Its processes.
     """
 
     store: Store
     settings: Settings
     address: str
     token: str
-    api_pid: int
+    pids: tuple[int, ...]
 
     def connect(self) -> Connection:
         """Return a connection of the caller's own."""
@@ -138,8 +138,21 @@ def kinds() -> tuple[tuple[str, str], ...]:
 
 
 @contextmanager
-def service(kind: str, redis_url: str = "", **changes: Any) -> Iterator[Service]:
-    """Yield a service on an empty database of that kind."""
+def at_work(kind: str, redis_url: str, slots: int) -> Iterator[Service]:
+    """Yield a service with a worker: of two processes with Redis, else ``tasks up``."""
+    if not redis_url:
+        with service(kind, up=True, concurrency=slots) as found:
+            yield found
+        return
+    with service(kind, redis_url) as found, found.working(slots) as worker:
+        yield replace(found, pids=(*found.pids, worker.pid))
+
+
+@contextmanager
+def service(
+    kind: str, redis_url: str = "", *, up: bool = False, **changes: Any
+) -> Iterator[Service]:
+    """Yield a service on an empty database of that kind; with ``up``, its worker too."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasks-bench-")))
         state = folder / "state"
@@ -156,24 +169,34 @@ def service(kind: str, redis_url: str = "", **changes: Any) -> Iterator[Service]
                 listen=f"127.0.0.1:{quiet_port()}",
                 pool=f"bench-{os.getpid()}-{quiet_port()}",
                 max_queued=1_000_000,
+                log_level="warning",
             ),
             **changes,
         )
         token = make_token(store, name="bench", role=Role.ADMIN).text
-        api = _serve(settings, folder)
+        api = _serve(settings, folder, up=up)
         stack.callback(_end, api)
-        yield Service(store, settings, settings.listen, token, api.pid)
+        yield Service(store, settings, settings.listen, token, (api.pid,))
 
 
-def _serve(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
-    names = ("state_dir", "database_url", "redis_url", "listen", "max_queued")
-    told = {f"TASKSD_{name.upper()}": str(getattr(settings, name)) for name in names}
-    told = {name: value for name, value in told.items() if value}
+def _serve(settings: Settings, folder: Path, *, up: bool) -> subprocess.Popen[bytes]:
+    names = ["state_dir", "database_url", "redis_url", "listen", "max_queued"]
+    names += ["pool", "concurrency", "log_level"] if up else []
+    told = {name: getattr(settings, name) for name in names}
+    words = ["-m", "tasks_service.cli.main", "server"]
+    if up:
+        words = [
+            "-m",
+            "tests.bench.up_process",
+            json.dumps(told | {"state_dir": str(told["state_dir"])}),
+        ]
+    variables = {f"TASKSD_{name.upper()}": str(value) for name, value in told.items() if value}
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tasks_service.cli.main", "server"],
-            env={**os.environ, **told, "TASKSD_LOG_LEVEL": "warning"},
+            [sys.executable, *words],
+            cwd=ROOT,
+            env={**os.environ, **variables, "TASKSD_LOG_LEVEL": "warning"},
             stdout=out,
             stderr=subprocess.STDOUT,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection, update
 
 from runners.model.errors import InvalidInput
 from runners.model.status import RunStatus
@@ -30,7 +32,7 @@ from tasks_service.model.task import TaskDefinition
 from tasks_service.store import Store
 from tasks_service.store.envelope import Envelope, SealBroken
 from tasks_service.store.schema import current, head, upgrade
-from tasks_service.store.tables import metadata
+from tasks_service.store.tables import metadata, runs
 from tests.contract.stores import ENVELOPE, KINDS, opened
 
 SECRETS = RunSecrets(
@@ -127,6 +129,25 @@ def test_one_run_goes_to_one_of_many_workers(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         taken = [run for runs in pool.map(take_all, [f"w{n}" for n in range(8)]) for run in runs]
     assert sorted(taken) == sorted(f"r{number}" for number in range(40))
+
+
+def test_a_run_whose_row_somebody_writes_is_not_passed_over(store: Store) -> None:
+    # As it is told to workers: the wake-up comes before the note of it is written.
+    accept(store, "r1")
+    locked = threading.Event()
+
+    def write(connection: Connection) -> None:
+        connection.execute(update(runs).where(runs.c.id == "r1").values(announced=1.0))
+        locked.set()
+        time.sleep(0.05)
+
+    with ThreadPoolExecutor(1) as others:
+        written = others.submit(store.database.write, write)
+        locked.wait(10)
+        claimed = claim(store)
+        written.result()
+    assert claimed is not None
+    assert claimed.run.id == "r1"
 
 
 def test_a_tasks_limit_holds_with_many_workers(store: Store) -> None:

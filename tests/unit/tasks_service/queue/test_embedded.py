@@ -47,6 +47,23 @@ def test_a_wake_is_heard_at_once_and_the_consumer_stops(tmp_path: Path) -> None:
         queue.wake("default")
 
 
+def test_a_wake_right_after_another_is_heard_at_once(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    heard = threading.Semaphore(0)
+    consumer = Consumer(settings, heard.release, concurrency=1)
+    consumer.start()
+    assert consumer.await_ready(10)
+    queue = open_queue(settings, embedded=True)
+    started = time.monotonic()
+    for _ in range(5):
+        queue.wake("default")
+        assert heard.acquire(timeout=5)
+    # Celery's loop turns every other second: one that waited for it took eight.
+    assert time.monotonic() - started < 2
+    consumer.stop()
+    queue.close()
+
+
 def test_without_a_broker_nobody_is_woken(tmp_path: Path) -> None:
     queue = open_queue(Settings(state_dir=tmp_path))
     assert isinstance(queue, NoQueue)
