@@ -63,8 +63,9 @@ conformance: setup ## Compare our task language with recorded cases (CASES=file,
 	@$(VENV)/python -m tests.conformance $(CASES)
 
 .PHONY: test-faults
-test-faults: setup ## Kill, freeze, flood workers, jump clocks; more than `make test` does (SEED=n)
-	@$(VENV)/python -m tests.faults $(SEED)
+test-faults: setup ## Do to real parts what the service must survive, a line each (SEED=n, ONLY="F4 F28")
+	@$(STACK) up && eval "$$($(STACK) env)" && \
+		$(VENV)/python -m tests.faults $(SEED) $(ONLY)
 
 .PHONY: fuzz
 fuzz: setup ## Look for task files that break the language (SECONDS=n)

@@ -24,7 +24,7 @@ from tasks_service.daemons.leftovers import expire_dead_workers
 from tasks_service.daemons.lifetime import Lifetime
 from tasks_service.daemons.parts import Parts, log_to_stderr, only_one, open_parts, prepare_state
 from tasks_service.execution.service_place import Backends
-from tasks_service.queue import Queue, open_queue
+from tasks_service.queue import BrokerCheck, Queue, open_queue
 from tasks_service.runs.announcer import Announcer
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.scheduler import Duties, NoticeDuty, Scheduler, StatusDuty, TimerDuty
@@ -152,7 +152,12 @@ def _fresh_file(path: Path) -> int | None:
 
 
 def _serve_api(parts: Parts, queue: Queue, stack: ExitStack) -> HTTPServer:
-    app = create_app(parts.settings, parts.store, parts.uploads, parts.logs, queue)
+    wanted = {}
+    if parts.settings.redis_url:
+        wanted["queue"] = check = BrokerCheck(parts.settings)
+        stack.callback(check.close)
+        check.warn()
+    app = create_app(parts.settings, parts.store, parts.uploads, parts.logs, queue, wanted=wanted)
     server = HTTPServer(app, parts.settings.listen, on_stop=lambda: stop_streams(app))
     server.start()
     stack.callback(server.stop)

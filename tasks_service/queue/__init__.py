@@ -9,6 +9,7 @@ what there is, and the scheduler announces again what nobody took.
 from __future__ import annotations
 
 from tasks_service.queue.consumer import Consumer
+from tasks_service.queue.health import BrokerCheck
 from tasks_service.queue.publisher import NoQueue, Queue, open_queue
 
-__all__ = ["Consumer", "NoQueue", "Queue", "open_queue"]
+__all__ = ["BrokerCheck", "Consumer", "NoQueue", "Queue", "open_queue"]

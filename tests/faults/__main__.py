@@ -1,12 +1,14 @@
-"""Do the faults of workers, timers and base images by seed, and print a line each.
+"""Do the faults the service must survive, by seed, and print a line each.
 
 ``python -m tests.faults [SEED] [NAME…]``: larger than what ``make test`` does.
+A name chooses all lines that begin with it as a word, such as F4, or hold it.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,68 +20,43 @@ import structlog
 from tasks_service.store import open_store
 from tasks_service.store.schema import upgrade
 from tests.contract.stores import ENVELOPE, KINDS, database
-from tests.faults import bases, timers, workers
-from tests.faults.service import Inside, inside
+from tests.faults.rows import DONE, ONE_DATABASE, PROVED, Fault
+from tests.faults.service import inside
 
-Fault = Callable[[Inside, random.Random], None]
-
-
-def _of_bases(fault: bases.Fault, more: dict[str, int]) -> Fault:
-    return lambda service, chance: fault(service.store, service.settings.state_dir, chance, **more)
-
-
-FAULTS: dict[str, Fault] = {
-    "F1 killed mid step": lambda service, _: workers.killed_mid_step(service),
-    "F10 frozen past its lease": lambda service, _: workers.frozen_past_its_lease(service),
-    "F17 told to stop under load": lambda service, _: workers.told_to_stop_under_load(service, 8),
-    "F17 told to stop twice": lambda service, _: workers.told_twice_to_stop(service),
-    "F25 log flood of 1 GiB": lambda service, _: workers.log_flood(service, 1024),
-    "F26 last lines of 1000 runs": lambda service, _: workers.last_lines(service, 1000),
-    **{
-        f"B{number} {fault.__name__.replace('_', ' ')}": _of_bases(fault, more)
-        for number, (fault, more) in enumerate(bases.LARGE, 1)
-    },
-    "F37 200 races of cancels": lambda service, chance: workers.cancel_races(
-        service, 200, chance.randrange(1 << 30)
-    ),
-    "F19 schedulers that crash": lambda service, chance: timers.schedulers_that_crash(
-        service.store, service.settings.state_dir, chance, count=500, rounds=6
-    ),
-    "F20 clocks that jump": lambda service, chance: timers.clocks_that_jump(
-        place(service), chance, jumps=300
-    ),
-    "F20 hours twice or never": lambda service, chance: timers.hours_that_come_twice_or_never(
-        place(service), chance, days=6
-    ),
-}
-ONE_CLOCK = ("F20",)
-"""These move SQLite's clock by hand: other databases have their own."""
-
-
-def place(service: Inside) -> Path:
-    """Return a folder for a store of the fault's own."""
-    found = service.settings.state_dir / "moved"
-    found.mkdir()
-    return found
+_TESTS_S = 300
 
 
 def main(words: Sequence[str]) -> int:
     """Return 0 if all that must hold held."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    seed = int(words[0]) if words else random.randrange(1 << 30)
-    names = [name for name in FAULTS if not words[1:] or any(word in name for word in words[1:])]
-    print(f"seed {seed}")
+    known = bool(words) and words[0].isdigit()
+    seed = int(words[0]) if known else random.randrange(1 << 30)
+    asked = words[1:] if known else words
+    print(f"seed {seed}", flush=True)
     failed = 0
-    for kind in KINDS:
-        for name in names:
-            if name.startswith(ONE_CLOCK) and kind != KINDS[0]:
-                continue
-            started = time.monotonic()
-            problem = _do(FAULTS[name], kind, random.Random(f"{seed} {name}"))
-            failed += bool(problem)
-            took = time.monotonic() - started
-            print(f"{'FAILED' if problem else 'ok    '} {took:6.1f} s  {kind:<10}  {name}{problem}")
+    for name in filter(lambda name: _wanted(name, asked), DONE):
+        for kind in KINDS[:1] if name.startswith(ONE_DATABASE) else KINDS:
+            chance = random.Random(f"{seed} {name}")
+            failed += _tell(name, kind, lambda: _do(DONE[name], kind, chance))  # noqa: B023 - at once
+    for name in filter(lambda name: _wanted(name, asked), PROVED):
+        failed += _tell(name, "tests", lambda: _prove(PROVED[name]))  # noqa: B023 - at once
+    print(f"{failed} failed" if failed else "all held")
     return 1 if failed else 0
+
+
+def _wanted(name: str, words: Sequence[str]) -> bool:
+    return not words or any(name.startswith(f"{word} ") or word in name[4:] for word in words)
+
+
+def _tell(name: str, kind: str, work: Callable[[], str]) -> bool:
+    started = time.monotonic()
+    problem = work()
+    took = time.monotonic() - started
+    print(
+        f"{'FAILED' if problem else 'ok    '} {took:6.1f} s  {kind:<10}  {name}{problem}",
+        flush=True,
+    )
+    return bool(problem)
 
 
 def _do(fault: Fault, kind: str, chance: random.Random) -> str:
@@ -96,6 +73,21 @@ def _do(fault: Fault, kind: str, chance: random.Random) -> str:
             return f": {type(error).__name__}: {error}"
         finally:
             store.close()
+    return ""
+
+
+def _prove(tests: Sequence[str]) -> str:
+    """Run tests of ``make test``; return the end of what they say if any fails or is skipped."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_TESTS_S,
+    )
+    last = done.stdout.strip().rpartition("\n")[2]
+    if done.returncode or "skipped" in last:
+        return f": {done.stdout[-2000:]}{done.stderr[-500:]}"
     return ""
 
 

@@ -19,7 +19,7 @@ import redis
 from runners.model.errors import Unavailable
 from tasks_service.config import Settings
 from tasks_service.devstack.databases import RedisServer
-from tasks_service.queue import Consumer, Queue, open_queue
+from tasks_service.queue import BrokerCheck, Consumer, Queue, open_queue
 from tasks_service.queue.publisher import WAKE_S
 from tests.faults.parts import await_that, redis_server
 
@@ -211,3 +211,29 @@ def test_an_emptied_redis_loses_no_more_than_wakes(
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
     wake_until_heard(queue, counted)
+
+
+def test_health_tells_a_broker_that_is_dead_or_hangs_and_one_that_forgets(
+    server: RedisServer, settings: Settings
+) -> None:
+    check = BrokerCheck(settings)
+    check()
+    assert not check.warn()
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    assert check.warn()
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        with pytest.raises(Unavailable, match="does not answer"):
+            check()
+        assert time.monotonic() - started < 1 + ROOM_S
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    check()
+    server.stop()
+    with pytest.raises(Unavailable, match="does not answer"):
+        check()
+    check.close()
