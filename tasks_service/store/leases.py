@@ -65,20 +65,26 @@ class LeaseStore:
     ) -> tuple[Row[Any] | None, bool]:
         """Return what was claimed, and whether runs were passed over that others hold locked."""
         full = _tasks_at_their_limit(connection)
+        passed = False
         while True:
             candidate = _next(connection, pool, full, lock=not self._db.is_sqlite)
             if candidate is None:
                 # Whoever tells workers of a run, or cancels it, locks its row for a
                 # moment: the wake-up must not find nothing because of that.
-                passed = not self._db.is_sqlite and bool(_next(connection, pool, full, lock=False))
-                return None, passed
+                locked = not self._db.is_sqlite and bool(_next(connection, pool, full, lock=False))
+                return None, passed or locked
             if candidate.task_limit and not self._db.is_sqlite:
                 # Two workers may count at once: the count that matters is
                 # made by one at a time for each task.
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(hashtext(:task))"), {"task": candidate.task}
                 )
-                if _under_way(connection, candidate.task) >= candidate.task_limit:
+                at_limit = _under_way(connection, candidate.task) >= candidate.task_limit
+                # Somebody who looked too soon may hold an older run of the task for
+                # a moment: runs of a task with a limit begin in their order.
+                early = not at_limit and _older(connection, pool, candidate)
+                passed = passed or early
+                if at_limit or early:
                     full.add(candidate.task)
                     continue
             taken = connection.execute(
@@ -343,6 +349,18 @@ def _next(connection: Connection, pool: str, full: set[str], *, lock: bool) -> A
     if lock:
         query = query.with_for_update(skip_locked=True)
     return connection.execute(query).one_or_none()
+
+
+def _older(connection: Connection, pool: str, candidate: Any) -> bool:
+    """Tell whether another run of the candidate's task comes before it, locked or not."""
+    first = connection.execute(
+        select(runs.c.sequence)
+        .where(runs.c.status == text("'Queued'"), runs.c.pool == pool)
+        .where(runs.c.task == candidate.task)
+        .order_by(runs.c.lane, runs.c.sequence)
+        .limit(1)
+    ).scalar_one_or_none()
+    return first is not None and first != candidate.sequence
 
 
 def _timeout(row: Row[Any]) -> float:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults import bases, broker, timers, workers
+from tests.faults import bases, broker, requests, stores, timers, workers
 from tests.faults.service import Inside
 
 Fault = Callable[[Inside, random.Random], None]
@@ -50,8 +50,11 @@ DONE: dict[str, Fault] = {
     "F16 API killed before the message": _alone(broker.killed_before_the_message),
     "F17 told to stop under load": _alone(workers.told_to_stop_under_load, 8),
     "F17 told to stop twice": _alone(workers.told_twice_to_stop),
+    "F24 nobody takes logs": _alone(stores.hangs_under_output),
+    "F24 disk of logs full": _alone(stores.full_under_output),
     "F25 log flood of 1 GiB": _alone(workers.log_flood, 1024),
     "F26 last lines of 1000 runs": _alone(workers.last_lines, 1000),
+    "F31 500 runs at once": _alone(requests.many_at_once),
     "F37 200 races of cancels": lambda service, chance: workers.cancel_races(
         service, 200, chance.randrange(1 << 30)
     ),
@@ -71,8 +74,8 @@ DONE: dict[str, Fault] = {
     ),
 }
 
-ONE_DATABASE = ("F20",)
-"""These move SQLite's clock by hand: other databases have their own."""
+ONE_DATABASE = ("F20", "F24 disk")
+"""These are about SQLite: they move its clock by hand, or fill its disk."""
 
 _LIFE = "tests/integration/isolation/test_life.py::test_"
 _SANDBOX = "tests/contract/test_real_sandbox.py::test_"
@@ -103,7 +106,7 @@ PROVED: dict[str, tuple[str, ...]] = {
         f"{_LIFE}a_full_disk_stops_the_step_and_not_the_machine",
         "tests/unit/runners/engine/test_causes.py",
     ),
-    "F24 log store slow": (_RECORDER,),
+    "F24 what a recorder keeps": (_RECORDER,),
     "F27 secrets cut anywhere": ("tests/unit/runners/engine/test_redact.py",),
     "F34 SQLite locked": (
         f"{_DATABASES}writers_wait_for_a_lock_that_goes_away",

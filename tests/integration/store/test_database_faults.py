@@ -157,3 +157,17 @@ def test_connections_that_are_cut_are_replaced(store: Store) -> None:
             )
         store.runs.accept(NEW, run_id=f"b{number}")
     assert len(store.runs.list(RunFilter()).runs) == 10
+
+
+def test_runs_of_a_task_with_a_limit_begin_in_their_order(store: Store) -> None:
+    for number in range(3):
+        new = NewRun(RunRequest(command="x"), task="t", task_limit=1)
+        store.runs.accept(new, run_id=f"r{number}")
+    with store.database.engine.begin() as other:
+        # As a claim does that finds the task at its limit, and lets go again.
+        other.execute(text("SELECT 1 FROM runs WHERE id = 'r0' FOR UPDATE"))
+        assert store.leases.claim("default", owner="early", lease_s=60) is None
+    claimed = store.leases.claim("default", owner="w", lease_s=60)
+    assert claimed is not None
+    assert claimed.run.id == "r0"
+    assert store.leases.claim("default", owner="w", lease_s=60) is None
