@@ -39,10 +39,13 @@ from tasks_service.scheduler.duties import Duties
 from tasks_service.scheduler.loop import Scheduler
 from tasks_service.store import Store, open_store
 from tests.contract.stores import ENVELOPE
+from tests.faults.looking import redis_dump
 from tests.faults.parts import redis_server
 from tests.faults.process import WorkerProcess, pushed, script
-from tests.faults.service import Inside, check_invariants, task, wait_for
+from tests.faults.service import CANARY, Inside, check_invariants, task, wait_for
 
+SECRET = {"name": "canary", "value": CANARY, "secret": True}
+SAY = "say {{.Values.canary}}"
 SOON_S = 1.0
 """What an answer of the API may take, whatever the broker does."""
 AT_ONCE_S = 8.0
@@ -61,7 +64,7 @@ class Broker:
     def post(self, *commands: str, content: str = "") -> float:
         """Start a run; return the seconds that the answer took."""
         started = time.monotonic()
-        body = {"content": content or task(*commands), "source": "/dev/null"}
+        body = {"content": content or task(*commands), "source": "/dev/null", "values": [SECRET]}
         answer = self.api.post("/api/v1/runs", json=body, headers=self.headers)
         took = time.monotonic() - started
         assert answer.status_code == 202, answer.text
@@ -141,7 +144,7 @@ def killed_without_persistence(service: Inside, runs: int = 20) -> None:
         with broker.client() as client:
             client.config_set("appendonly", "no")
         for _ in range(runs):
-            broker.post("say")
+            broker.post(SAY)
         broker.redis.kill()
         broker.redis.start()
         service.worker(script, listens=True, concurrency=4)
@@ -154,7 +157,7 @@ def stopped_under_requests(service: Inside, runs: int = 50, down_s: float = 3) -
         service.worker(script, listens=True, concurrency=4)
         broker.redis.stop()
         back = time.monotonic() + down_s
-        took = [broker.post("say") for _ in range(runs)]
+        took = [broker.post(SAY) for _ in range(runs)]
         assert max(took) < SOON_S, max(took)
         assert broker.health == "degraded"
         time.sleep(max(0.0, back - time.monotonic()))
@@ -167,13 +170,13 @@ def frozen_under_requests(service: Inside, runs: int = 50) -> None:
     """F5: Redis hangs: each run is taken at once all the same, and health says degraded."""
     with brokered(service) as broker:
         service.worker(script, listens=True, concurrency=4)
-        broker.post("say")
+        broker.post(SAY)
         service.ended()
         pid = broker.redis.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
         try:
-            took = [broker.post("say") for _ in range(runs)]
+            took = [broker.post(SAY) for _ in range(runs)]
             assert max(took) < SOON_S, max(took)
             wait_for(lambda: broker.health == "degraded")
         finally:
@@ -186,7 +189,7 @@ def connections_cut(service: Inside, cuts: int = 5) -> None:
     """F6: all connections are cut again and again: the worker hears the next jobs."""
     with brokered(service) as broker:
         service.worker(script, listens=True)
-        broker.post("say")
+        broker.post(SAY)
         service.ended(within_s=AT_ONCE_S)
         with broker.client() as client:
             for _ in range(cuts):
@@ -196,7 +199,7 @@ def connections_cut(service: Inside, cuts: int = 5) -> None:
         # Three in a row within less than the time of one look without any message.
         began = time.monotonic()
         for _ in range(3):
-            broker.post("say")
+            broker.post(SAY)
             service.ended(service.accepted[-1], within_s=AT_ONCE_S)
         assert time.monotonic() - began < AT_ONCE_S
         all_ran_once(service)
@@ -306,8 +309,7 @@ def everything_at_random(service: Inside, chance: random.Random, runs: int = 200
             service.store.runs.request_cancel(run.id, reason="too late")
         assert {run.id: (run.status, run.fence) for run in service.ended()} == statuses
         check_invariants(service)
-        with broker.client() as client:
-            assert client.llen(f"{queue_app.PREFIX}runs.default") <= runs
+        assert CANARY.encode() not in redis_dump(broker.redis.url)
 
 
 def _ask_and_cancel(broker: Broker, chance: random.Random, runs: int) -> None:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults import bases, broker, requests, stores, timers, workers
+from tests.faults import bases, broker, requests, runners, stores, timers, workers
 from tests.faults.service import Inside
 
 Fault = Callable[[Inside, random.Random], None]
@@ -47,6 +47,7 @@ DONE: dict[str, Fault] = {
     "F8 Redis emptied under load": _alone(broker.emptied_under_load, 120),
     "F9 redelivery within a run": _alone(broker.visible_too_soon),
     "F10 frozen past its lease": _alone(workers.frozen_past_its_lease),
+    "F11 F12 real runners killed": _alone(runners.runner_killed),
     "F16 API killed before the message": _alone(broker.killed_before_the_message),
     "F17 told to stop under load": _alone(workers.told_to_stop_under_load, 8),
     "F17 told to stop twice": _alone(workers.told_twice_to_stop),
@@ -54,10 +55,12 @@ DONE: dict[str, Fault] = {
     "F24 disk of logs full": _alone(stores.full_under_output),
     "F25 log flood of 1 GiB": _alone(workers.log_flood, 1024),
     "F26 last lines of 1000 runs": _alone(workers.last_lines, 1000),
+    "F28 registry that fails": _alone(runners.registry_fails),
     "F31 500 runs at once": _alone(requests.many_at_once),
     "F37 200 races of cancels": lambda service, chance: workers.cancel_races(
         service, 200, chance.randrange(1 << 30)
     ),
+    "F39 leaks of 200 real runs": runners.leaks,
     "ALL 200 runs, random kills, restarts, cancels": broker.everything_at_random,
     **{
         f"B{number} {fault.__name__.replace('_', ' ')}": _of_bases(fault, more)
@@ -74,8 +77,8 @@ DONE: dict[str, Fault] = {
     ),
 }
 
-ONE_DATABASE = ("F20", "F24 disk")
-"""These are about SQLite: they move its clock by hand, or fill its disk."""
+ONE_DATABASE = ("F20", "F24 disk", "F11", "F28", "F39")
+"""On SQLite only: its clock is moved by hand or its disk filled, or it is about runners."""
 
 _LIFE = "tests/integration/isolation/test_life.py::test_"
 _SANDBOX = "tests/contract/test_real_sandbox.py::test_"

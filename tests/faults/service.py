@@ -14,17 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from runners.backends.fake import FakeBackend, Script, Scripted, succeed
+from runners.model.status import RunStatus
 from tasks_service.blobs import UPLOADS, open_blobs
 from tasks_service.config import Settings
+from tasks_service.errors import StaleFence
 from tasks_service.model.log import END
-from tasks_service.model.run import NewRun, Run, RunRequest, RunSecrets
+from tasks_service.model.run import NewRun, Run, RunEnd, RunRequest, RunSecrets
 from tasks_service.queue import open_queue
 from tasks_service.store import Store
 from tasks_service.worker import Worker
 from tasks_service.worker.spool import LogCaps
+from tests.faults.looking import in_files, postgres_dump
 
 QUICK = {"lease": 2.0, "heartbeat": 0.3, "drain": 5.0, "concurrency": 2}
 PATIENCE_S = 20.0
+CANARY = "canary-9f1c4e7b"
+SECRETS = RunSecrets(values=(f"canary={CANARY}",))
+"""Every run has it; nobody may ever see it."""
 
 
 class OneBackend:
@@ -88,7 +94,7 @@ class Inside:
     ) -> str:
         """Accept a run: one step per command, one after another."""
         request = RunRequest(content=content or task(*commands or ("image",)), **changes)
-        self.store.runs.accept(NewRun(request, secrets or RunSecrets()), run_id=run_id)
+        self.store.runs.accept(NewRun(request, secrets or SECRETS), run_id=run_id)
         self.accepted.append(run_id)
         return run_id
 
@@ -145,7 +151,13 @@ def wait_for(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> Non
 
 
 def check_invariants(service: Inside, run_ids: Sequence[str] = ()) -> None:
-    """Fail unless every run ended once, with a whole log, and nothing waits."""
+    """Fail unless every run ended once and for good, with a whole log, and nothing is left.
+
+    What was accepted is there once (I1), has ended (I2) and stays so (I3); only
+    the last worker's writes count (I4); logs are whole (I6), secrets are nowhere
+    (I7), nothing waits (I10). What runners leave and push (I5, I8, I9) is looked
+    at where runners are real.
+    """
     for run_id in run_ids or service.accepted:
         run = service.run(run_id)
         assert run.status.finished, f"{run_id} is {run.status}"
@@ -157,5 +169,27 @@ def check_invariants(service: Inside, run_ids: Sequence[str] = ()) -> None:
         assert chunks[-1].stream == END
         assert run.lease_until is None
         assert not service.store.runs.secrets(run_id)
+        assert CANARY.encode() not in b"".join(chunk.data for chunk in chunks)
+        _stays(service, run)
     counts = service.store.recovery.counts()
     assert set(counts) <= {"Succeeded", "Failed", "Error", "Canceled", "Timeout"}, counts
+    if not run_ids:
+        assert sum(counts.values()) == len(set(service.accepted)) == len(service.accepted)
+    told = in_files(service.settings.state_dir, lambda data: CANARY.encode() in data)
+    assert told == [], f"a secret is in {told}"
+    if service.settings.database_url.startswith("postgresql"):
+        dump = postgres_dump(service.settings.database_url)
+        assert CANARY.encode() not in dump, "a secret is in the database"
+
+
+def _stays(service: Inside, run: Run) -> None:
+    """Fail unless an end is final, whoever tries to change it."""
+    service.store.runs.request_cancel(run.id, reason="too late")
+    for fence in {run.fence, run.fence - 1}:
+        try:
+            service.store.leases.finish(run.id, fence, RunEnd(RunStatus.ERROR, {"steps": []}))
+        except StaleFence:
+            continue
+        # Ending it again as the same worker changes nothing.
+    after = service.run(run.id)
+    assert (after.status, after.fence, after.finished) == (run.status, run.fence, run.finished)
