@@ -131,7 +131,7 @@ def _scheduler(url: str) -> Iterator[None]:
 class _Nobody:
     """Wakes no workers: there are none."""
 
-    def announce(self, pool: str) -> None:
+    def announce(self, pool: str, run_id: str) -> None:
         """Do nothing."""
 
 

@@ -22,7 +22,7 @@ BASES = {"lib": ["base"], "one": ["lib"], "two": ["lib"], "both": ["one", "two"]
 
 
 class Nobody:
-    def announce(self, pool: str) -> None:
+    def announce(self, pool: str, run_id: str) -> None:
         """Tell nobody: the test takes the runs itself."""
 
 

@@ -37,7 +37,7 @@ TURNS = 4000
 class Nobody:
     """Tells no worker: runs are taken by hand."""
 
-    def announce(self, pool: str) -> None:
+    def announce(self, pool: str, run_id: str) -> None:
         """Do nothing."""
 
 

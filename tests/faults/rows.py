@@ -87,6 +87,9 @@ _DATABASES = "tests/integration/store/test_database_faults.py::test_"
 _RECORDER = "tests/unit/tasks_service/worker/test_recorder.py"
 
 PROVED: dict[str, tuple[str, ...]] = {
+    "B12 registry killed with queued notifications": (
+        "tests/integration/service/test_registry_faults.py",
+    ),
     "F11 engine inside killed": (
         f"{_LIFE}a_runner_ends_with_the_engine_inside",
         "tests/integration/buildkit/test_builds.py::test_an_engine_that_dies_is_a_lost_runner",

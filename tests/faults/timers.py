@@ -69,7 +69,7 @@ class Crashing:
 class Announced:
     """Wakes nobody."""
 
-    def announce(self, pool: str) -> None:
+    def announce(self, pool: str, run_id: str) -> None:
         """Do nothing."""
 
 
