@@ -82,6 +82,116 @@ def signed(
     return Delivery(headers, body)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A pull request at a commit."""
+
+    head: str = "2" * 40
+    before: str = ""
+    number: int = 7
+    base: str = "main"
+    fork: bool = True
+    draft: bool = False
+    action: str = ""
+    """In the provider's words; empty is the one for new code."""
+
+
+PULLERS = ("github", "gitlab", "gitea", "forgejo", "azure")
+
+
+def pull(provider: str, opened: Opened, secret: str, *, number: str = "1") -> Delivery:
+    """Return the delivery of a pull request, genuine."""
+    if provider == "gitlab":
+        return signed(
+            provider,
+            json.dumps(_gitlab_pull(opened)).encode(),
+            secret,
+            event="Merge Request Hook",
+            number=number,
+        )
+    if provider == "azure":
+        return signed(provider, json.dumps(_azure_pull(opened)).encode(), secret)
+    event = "pull_request"
+    if provider != "github" and opened.before:
+        event = "pull_request_sync"
+    body = _github_pull(opened, "synchronize" if provider == "github" else "synchronized")
+    return signed(provider, json.dumps(body).encode(), secret, event=event, number=number)
+
+
+def _github_pull(opened: Opened, synchronized: str) -> dict[str, Any]:
+    repository = _github(Pushed())["repository"]
+    head_repository = dict(repository)
+    if opened.fork:
+        head_repository |= {"id": 99, "full_name": "mallory/app", "fork": True}
+    found = {
+        "action": opened.action or (synchronized if opened.before else "opened"),
+        "number": opened.number,
+        "pull_request": {
+            "id": 5,
+            "number": opened.number,
+            "state": "open",
+            "title": "Better words",
+            "user": {"login": "mallory", "id": 66},
+            "draft": opened.draft,
+            "head": {
+                "label": "mallory:main",
+                "ref": "main",
+                "sha": opened.head,
+                "repo": head_repository,
+            },
+            "base": {"label": "octo:main", "ref": opened.base, "sha": "1" * 40, "repo": repository},
+            "author_association": "OWNER",
+        },
+        "repository": repository,
+        "sender": {"login": "mallory", "id": 66, "type": "User"},
+    }
+    return found | ({"before": opened.before, "after": opened.head} if opened.before else {})
+
+
+def _gitlab_pull(opened: Opened) -> dict[str, Any]:
+    about = {
+        "id": 5,
+        "iid": opened.number,
+        "target_branch": opened.base,
+        "source_branch": "main",
+        "source_project_id": 99 if opened.fork else 1,
+        "target_project_id": 1,
+        "title": "Better words",
+        "state": "opened",
+        "draft": opened.draft,
+        "work_in_progress": opened.draft,
+        "last_commit": {"id": opened.head, "message": "words"},
+        "action": opened.action or ("update" if opened.before else "open"),
+    }
+    return {
+        "object_kind": "merge_request",
+        "event_type": "merge_request",
+        "user": {"id": 66, "name": "Mallory", "username": "mallory"},
+        "project": _gitlab(Pushed())["project"],
+        "object_attributes": about | ({"oldrev": opened.before} if opened.before else {}),
+        "changes": {},
+    }
+
+
+def _azure_pull(opened: Opened) -> dict[str, Any]:
+    found = _azure(Pushed())
+    resource = {
+        "repository": found["resource"]["repository"],
+        "pullRequestId": opened.number,
+        "status": opened.action or "active",
+        "createdBy": {"displayName": "Mallory", "uniqueName": "mallory@example.com"},
+        "title": "Better words",
+        "sourceRefName": "refs/heads/main",
+        "targetRefName": f"refs/heads/{opened.base}",
+        "isDraft": opened.draft,
+        "lastMergeSourceCommit": {"commitId": opened.head},
+        "lastMergeTargetCommit": {"commitId": "1" * 40},
+        **({"forkSource": {"name": "refs/heads/main"}} if opened.fork else {}),
+    }
+    kind = "git.pullrequest.updated" if opened.before else "git.pullrequest.created"
+    return found | {"eventType": kind, "resource": resource}
+
+
 def many(provider: str, pushed: Sequence[Pushed], secret: str) -> Delivery:
     """Return one delivery of several refs; Bitbucket and Azure DevOps send such."""
     first = _PAYLOADS[provider](pushed[0])

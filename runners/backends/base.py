@@ -51,6 +51,7 @@ class SandboxRequest:
             loopback address of the machine; reachable in the runner under
             the same name.
         logins: Registry credentials.
+        read_only: Nothing may be written to ``registries``, whatever runs inside.
         needs_workspace: False lets builds read ``source`` in place.
         notice: Told in words what the backend does (progress, warnings).
     """
@@ -60,6 +61,7 @@ class SandboxRequest:
     shared_volume: str = "workspace"
     registries: tuple[str, ...] = ()
     logins: tuple[RegistryLogin, ...] = ()
+    read_only: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits = field(default_factory=Limits)
     needs_workspace: bool = True

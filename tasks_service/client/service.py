@@ -76,6 +76,11 @@ class ServiceClient(NotificationCalls):
         path = f"{API}/runs/{quoted(run_id)}/cancel"
         return RunAnswer.of(self._http.request("POST", path, repeat=True).body)
 
+    def approve_run(self, run_id: str, commit: str) -> RunAnswer:
+        """Let a run of a fork's pull request be taken; ``commit`` is what was looked at."""
+        path = f"{API}/runs/{quoted(run_id)}/approve"
+        return RunAnswer.of(self._http.request("POST", path, body={"commit": commit}).body)
+
     def rerun(self, run_id: str, *, key: str = "") -> RunAnswer:
         """Start the same once more."""
         return self._start(f"{API}/runs/{quoted(run_id)}/rerun", {}, key)
@@ -226,9 +231,8 @@ class ServiceClient(NotificationCalls):
     def change_trigger(self, task: str, name: str, changes: JSON) -> JSON:
         """Change parts of a commit trigger."""
         path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}"
-        return read_object(
-            self._http.request("PATCH", path, body=dict(changes), repeat=True).body, "a trigger"
-        )
+        answer = self._http.request("PATCH", path, body=dict(changes), repeat=True)
+        return read_object(answer.body, "a trigger")
 
     def delete_trigger(self, task: str, name: str) -> None:
         """Remove a commit trigger and its deliveries."""
@@ -238,9 +242,8 @@ class ServiceClient(NotificationCalls):
     def try_trigger(self, task: str, name: str, push: JSON) -> JSON:
         """Return whether a push would start a run."""
         path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}/test"
-        return read_object(
-            self._http.request("POST", path, body=dict(push), repeat=True).body, "an answer"
-        )
+        answer = self._http.request("POST", path, body=dict(push), repeat=True)
+        return read_object(answer.body, "an answer")
 
     def pushes(self, task: str, name: str, limit: int) -> Iterator[JSON]:
         """Yield what arrived at a commit trigger, newest first."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from runners.backends.base import Backend, Limits, SandboxRequest
 from runners.engine import execute_plan
+from runners.engine.private import keep_private
 from runners.engine.redact import Redactor
 from runners.engine.walk import run_status_of
 from runners.model.cancellation import Cancellation
@@ -74,6 +75,7 @@ class Execution:
         ):
             self._hide(source.mask)
             compiled = compile_job(self._job, self._place, source, self._variables(source), token)
+            compiled = self._private(compiled)
             self._hide((*compiled.plan.secrets.values(), *compiled.plan.mask))
             for warning in compiled.warnings:
                 self._say("warning", warning)
@@ -136,6 +138,15 @@ class Execution:
             architecture=architecture,
         )
 
+    def _private(self, compiled: Compiled) -> Compiled:
+        """Leave out what a run of a pull request would publish."""
+        if self._job.request.trusted:
+            return compiled
+        plan, told = keep_private(compiled.plan)
+        for text in told:
+            self._say("info", f"{text}, this run is of a pull request")
+        return dataclasses.replace(compiled, plan=plan)
+
     def _execute(self, source: Source, compiled: Compiled, cancel: Cancellation) -> None:
         result, place = self.result, self._place
         logins = place.registries.logins(compiled.texts, remote=source.remote)
@@ -151,6 +162,7 @@ class Execution:
             shared_volume=plan.shared_volume,
             registries=place.registries.loopback(compiled.texts),
             logins=logins,
+            read_only=not self._job.request.trusted,
             secrets=plan.secrets,
             limits=_limits(self._job, place.limits),
             needs_workspace=compiled.needs_workspace,

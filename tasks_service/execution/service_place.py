@@ -55,13 +55,19 @@ class Backends:
 class ServiceRegistries:
     """The service's own login, and those a run brought along. See Registries."""
 
-    def __init__(self, settings: Settings, secrets: RunSecrets) -> None:
+    def __init__(self, settings: Settings, secrets: RunSecrets, *, trusted: bool = True) -> None:
         self._settings = settings
         self._secrets = secrets
+        self._trusted = trusted
 
     def logins(self, texts: Sequence[str], *, remote: bool) -> tuple[RegistryLogin, ...]:
-        """Return them; what the author wrote changes nothing. A run's own win."""
+        """Return them; what the author wrote changes nothing. A run's own win.
+
+        Who is not trusted gets none.
+        """
         del texts, remote
+        if not self._trusted:
+            return ()
         settings = self._settings
         found = {}
         if settings.registry and settings.registry_username:

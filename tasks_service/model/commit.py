@@ -20,6 +20,7 @@ class CommitTrigger:
         paths: Globs of changed files, likewise; empty is any file.
         api_url: Where statuses are posted; empty is the provider's public one.
         enabled: A disabled one starts nothing.
+        pushes, pull_requests: What counts; ``refs`` of a pull request is the branch it is for.
     """
 
     name: str
@@ -29,6 +30,8 @@ class CommitTrigger:
     paths: tuple[str, ...] = ()
     api_url: str = ""
     enabled: bool = True
+    pushes: bool = True
+    pull_requests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ UPLOAD = "upload:"
 
 NO_SOURCE = "/dev/null"
 
+TRUSTED, PULL, FORK = "trusted", "pull", "fork"
+"""Whose work a run does: a pull request's gets no secrets and publishes nothing."""
+
 LANES = ("interactive", "push", "patch", "timer")
 """Where a run queues; earlier lanes are served first."""
 
@@ -71,6 +74,7 @@ class RunRequest:
         registry: ``{{.Run.Registry}}``; the service's own where empty.
         platform: ``os/arch[/variant]``; empty is the worker's own.
         isolation: Asked level; empty is the pool's.
+        trust: TRUSTED; PULL or FORK for a pull request of the repository or of a fork.
         secret_names: What RunSecrets holds, as ``RunSecrets.names`` writes it: shown in
             place of it, and to be there again for a rerun.
     """
@@ -90,7 +94,13 @@ class RunRequest:
     isolation: str = ""
     pool: str = "default"
     strict: bool = False
+    trust: str = TRUSTED
     secret_names: tuple[str, ...] = ()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it may have secrets and publish."""
+        return self.trust == TRUSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +176,7 @@ class NewRun:
         task_limit: How many runs of the task may be under way; 0 is any number.
         supersede_key: Queued runs of the same task and key are canceled in
             favour of this one; empty supersedes nothing.
+        held: It waits until somebody approves it.
         run_type: ``QuickBuild``, ``QuickRun``, ``AutoBuild`` or ``AutoRun``.
     """
 
@@ -177,6 +188,7 @@ class NewRun:
     lane: str = "interactive"
     task_limit: int = 0
     supersede_key: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +203,7 @@ class Run:
         attempt: How many workers took it, from 1.
         published: A push has begun: the run is never tried again by itself.
         log_state: ``open``; at the end ``complete``, or what is missing.
+        held: Nobody approved it yet: no worker takes it.
         cancel_reason: Why it shall stop; empty if nobody asked.
     """
 
@@ -224,6 +237,7 @@ class Run:
     images: tuple[str, ...] = ()
     log_state: str = "open"
     archived: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from runners.model.errors import Denied, InvalidInput
 from tasks_service.errors import Conflict
 from tasks_service.model.commit import BY_HAND, WEBHOOK, CommitTrigger, Delivery, Hook
-from tasks_service.model.run import Cause, NewRun
+from tasks_service.model.run import FORK, PULL, TRUSTED, BuildRequest, Cause, NewRun, RunSecrets
 from tasks_service.model.task import Task
 from tasks_service.runs.ids import new_run_id
 from tasks_service.runs.lifecycle import RunLife, new_of_task
@@ -124,19 +124,34 @@ class Deliveries:
             why = unwanted(trigger, push, location.ref)
             if why:
                 return None, why
+            pull = push.pull
+            trust = TRUSTED if pull is None else FORK if pull.fork else PULL
             request = dataclasses.replace(
-                task.definition.request, source=_at(task.definition.request.source, push.commit)
+                task.definition.request,
+                source=_at(task.definition.request.source, push.commit),
+                trust=trust,
             )
+            if pull is not None and request.build is not None:
+                request = dataclasses.replace(request, build=_unpublished(request.build))
+            kept = self._store.tasks.secrets(task.name)
             new = new_of_task(
                 task,
                 request,
-                self._store.tasks.secrets(task.name),
-                cause=Cause("commit", trigger.name, _detail(trigger, push)),
+                # The token fetches the source; no step sees it.
+                kept if pull is None else RunSecrets(git_token=kept.git_token),
+                cause=Cause(
+                    "commit" if pull is None else "pullrequest",
+                    trigger.name,
+                    _detail(trigger, push, task),
+                ),
                 lane="push",
             )
-            # The newest push of a ref is worth building; tags are all wanted.
-            key = f"{trigger.name}:{push.ref}" if push.ref.startswith(BRANCH) else ""
-            return self._life.checked(dataclasses.replace(new, supersede_key=key)), ""
+            # The newest push of a branch or pull request is worth building; tags are all wanted.
+            newest = push.ref.startswith(BRANCH) or pull is not None
+            key = f"{trigger.name}:{push.ref}" if newest else ""
+            held = pull is not None and pull.fork
+            new = dataclasses.replace(new, supersede_key=key, held=held)
+            return self._life.checked(new), ""
         except (InvalidInput, Conflict) as error:
             return None, error.message
 
@@ -163,15 +178,29 @@ def _at(source: str, commit: str) -> str:
     return f"{base}#{commit}{mark}{directory}"
 
 
-def _detail(trigger: CommitTrigger, push: Push) -> dict[str, str]:
-    return {
+def _unpublished(build: BuildRequest) -> BuildRequest:
+    """Return a build without push and secrets; its secret arguments are gone already."""
+    return dataclasses.replace(build, push=False, secret_ids=())
+
+
+def _detail(trigger: CommitTrigger, push: Push, task: Task) -> dict[str, str]:
+    found = {
         "commitId": push.commit,
         "ref": push.ref,
         "branchName": plain_name(push.ref, BRANCH),
         "tagName": plain_name(push.ref, TAG),
-        "repository": push.repository[:300],
+        "repository": push.repository,
         "provider": trigger.provider,
     }
+    if push.pull is not None:
+        found |= {
+            "pullRequestId": str(push.pull.number),
+            "baseRef": push.pull.base_ref,
+            "fork": "true" if push.pull.fork else "false",
+            # What is approved is this definition at this commit.
+            "taskVersion": str(task.version),
+        }
+    return found
 
 
 def _json(body: bytes) -> Any:

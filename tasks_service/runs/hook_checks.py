@@ -32,6 +32,12 @@ def trigger_errors(
                 yield FieldError(f"/{field}/{place}", problem)
     if secret and (len(secret) < MIN_SECRET or not secret.isascii() or not secret.isprintable()):
         yield FieldError("/secret", f"must be at least {MIN_SECRET} printable ASCII characters")
+    if not (trigger.pushes or trigger.pull_requests):
+        yield FieldError("/pushes", "pushes, pull requests or both must count")
+    if trigger.pull_requests and trigger.provider == "bitbucket":
+        yield FieldError(
+            "/pullRequests", "Bitbucket tells neither the whole commit nor a ref of pull requests"
+        )
     provider = PROVIDERS.get(trigger.provider)
     if provider is None:
         yield FieldError("/provider", f"must be one of {', '.join(PROVIDERS)}")

@@ -14,7 +14,7 @@ from typing import Protocol
 from runners.model.errors import InvalidInput
 from tasks_service.config import Settings
 from tasks_service.errors import Conflict, NotFound
-from tasks_service.model.run import UPLOAD, Cause, NewRun, Run, RunRequest, RunSecrets
+from tasks_service.model.run import FORK, UPLOAD, Cause, NewRun, Run, RunRequest, RunSecrets
 from tasks_service.model.task import DISABLED, Task
 from tasks_service.runs.checks import Rules, request_errors
 from tasks_service.runs.fields import FieldError, raise_if_any
@@ -151,8 +151,39 @@ class RunLife:
             task=run.task,
             run_type=run.run_type,
             task_limit=task.definition.max_concurrent if task is not None else 0,
+            # Nobody need have looked at the first one.
+            held=run.request.trust == FORK,
         )
         return self.accept(new, once=once)
+
+    def approve(self, run: Run, *, commit: str = "") -> Run:
+        """Let a run of a fork's pull request be taken by workers.
+
+        It does what it would have done when it came: that commit, and the task as it
+        was stored then. A task that changed since is not what was looked at.
+
+        Args:
+            run: The run.
+            commit: What was looked at; empty is whatever the run is of.
+
+        Raises:
+            Conflict: It waits for nothing, is of another commit, or the task changed.
+        """
+        known = run.cause.detail
+        if commit and commit != known.get("commitId"):
+            raise Conflict(
+                f"run {run.id} is of commit {known.get('commitId', '')[:12]}, not of {commit[:12]}"
+            )
+        task = self._store.tasks.get(run.task)
+        version = known.get("taskVersion", "")
+        if run.held and (task is None or str(task.version) != version):
+            raise Conflict(
+                f"task '{run.task}' changed after run {run.id} came",
+                hint="have the pull request told again: `tasks trigger redeliver`",
+            )
+        approved = self._store.hooks.approve(run.id)
+        self.announcer.announce(approved.request.pool)
+        return approved
 
     def cancel(self, run_id: str, *, actor: str) -> Run:
         """Ask for a run's end; see RunStore.request_cancel."""
@@ -191,7 +222,16 @@ class RunLife:
 
 def _pushed(run: Run) -> dict[str, str]:
     """Return what of a run's cause its steps can see."""
-    known = ("commitId", "ref", "branchName", "tagName", "repository", "provider")
+    known = (
+        "commitId",
+        "ref",
+        "branchName",
+        "tagName",
+        "repository",
+        "provider",
+        "pullRequestId",
+        "taskVersion",
+    )
     return {name: run.cause.detail[name] for name in known if name in run.cause.detail}
 
 

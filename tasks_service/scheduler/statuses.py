@@ -90,7 +90,7 @@ class StatusDuty:
                 state=state,
                 url=link,
                 text=_words(run),
-                context=f"tasks/{run.task}",
+                context=f"tasks/{run.task}" + ("" if run.request.trusted else "/pull-request"),
             ),
         )
         body = {name: value for name, value in message.body.items() if value}
@@ -118,5 +118,7 @@ def _words(run: Run) -> str:
         for step in run.steps
         if step.get("status") in ("Failed", "failed", "Timeout", "timeout")
     ]
+    if run.held and not run.status.finished:
+        return f"Run {run.id} waits for approval: tasks runs approve {run.id}"
     text = f"Run {run.id}: {run.status}"
     return f"{text} (step {failed[0][:60]})" if failed else text

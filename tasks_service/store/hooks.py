@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import IntegrityError
 
+from runners.model.status import RunStatus
 from tasks_service.errors import Busy, Conflict, NotFound
 from tasks_service.model.commit import BY_HAND, CommitTrigger, Delivery, Hook, HookSecrets
 from tasks_service.model.run import NewRun, Run
@@ -24,10 +25,13 @@ from tasks_service.store.database import Database, moment, now
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.hook_tables import commit_hooks, pushes
 from tasks_service.store.rows import hook_place, run_of, run_place, seal_secrets
-from tasks_service.store.runs import count_queued, insert_run
+from tasks_service.store.runs import count_queued, find_run, insert_run
+from tasks_service.store.tables import runs
 
 _TRIGGER = TypeAdapter(CommitTrigger)
 _SECRETS = TypeAdapter(HookSecrets)
+MAX_HELD = 200
+"""Who opens pull requests fills no database."""
 MOVED_ON = "the ref has moved on from this commit"
 
 
@@ -176,7 +180,7 @@ class HookStore:
             note = delivery.note
             if delivery.via != BY_HAND:
                 newest = _newest(connection, delivery)
-                if newest is not None and newest.commit_id == delivery.commit:
+                if newest is not None and newest.run_id and newest.commit_id == delivery.commit:
                     return delivery_of(newest), None
                 note = MOVED_ON if newest is not None and _is_late(delivery, newest) else note
             started = new if not note else None
@@ -203,6 +207,11 @@ class HookStore:
                 return delivery_of(_stored(connection, delivery)), None
             if started is None:
                 return delivery_of(row), None
+            if started.held and _held(connection, started.task) >= MAX_HELD:
+                raise Busy(
+                    f"{MAX_HELD} runs of task '{started.task}' wait for approval already",
+                    hint="approve or cancel some: `tasks runs list`",
+                )
             if max_queued and count_queued(connection) >= max_queued:
                 raise Busy("too many runs wait already", hint="deliver it again later")
             run = insert_run(connection, started, delivery.run_id, sealed)
@@ -234,6 +243,37 @@ class HookStore:
             for hook_id in hook_ids
             if (found := self.deliveries(hook_id, limit=1))
         }
+
+    def approve(self, run_id: str) -> Run:
+        """Let a held run be taken; one that is approved already stays as it is.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It ended meanwhile, or never waited for that.
+        """
+
+        def work(connection: Connection) -> Run:
+            changed = connection.execute(
+                update(runs)
+                .where(
+                    runs.c.id == run_id,
+                    runs.c.status == RunStatus.QUEUED,
+                    runs.c.held.is_(True),
+                )
+                .values(held=False, queued=now(), updated=now(), announced=None)
+                .returning(runs)
+            ).one_or_none()
+            if changed is not None:
+                return run_of(changed)
+            run = find_run(connection, run_id)
+            if run is None:
+                raise NotFound(f"there is no run {run_id[:40]!r}")
+            raise Conflict(
+                f"run {run_id} does not wait for approval: it is {run.status}"
+                + (f" ({run.cancel_reason})" if run.cancel_reason else "")
+            )
+
+        return self._db.write(work)
 
     def deliveries(self, hook_id: str, *, limit: int = 50) -> tuple[Delivery, ...]:
         """Return what arrived last, newest first."""
@@ -267,6 +307,14 @@ def place_of(trigger: CommitTrigger) -> str:
     if not trigger.repository:
         return ""
     return f"{trigger.provider} {trigger.repository.lower()}"
+
+
+def _held(connection: Connection, task: str) -> int:
+    return connection.execute(
+        select(func.count())
+        .select_from(runs)
+        .where(runs.c.task == task, runs.c.status == RunStatus.QUEUED, runs.c.held.is_(True))
+    ).scalar_one()
 
 
 def _lock(connection: Connection, hook_id: str) -> None:

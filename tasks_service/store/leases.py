@@ -234,11 +234,12 @@ class LeaseStore:
                     ],
                 )
             if end.status is RunStatus.SUCCEEDED:
-                task = connection.execute(
-                    select(runs.c.task).where(runs.c.sequence == sequence)
-                ).scalar_one()
-                if task:
-                    record_edges(connection, task, run_id, end.record)
+                row = connection.execute(
+                    select(runs.c.task, runs.c.request).where(runs.c.sequence == sequence)
+                ).one()
+                # What a pull request stands on is not what the task stands on.
+                if row.task and load_request(row.request).trusted:
+                    record_edges(connection, row.task, run_id, end.record)
 
         self._db.write(work)
 
@@ -340,7 +341,7 @@ def _under_way(connection: Connection, task: str) -> int:
 def _next(connection: Connection, pool: str, full: set[str], *, lock: bool) -> Any:
     query = (
         select(runs.c.sequence, runs.c.task, runs.c.task_limit, runs.c.request)
-        .where(runs.c.status == text("'Queued'"), runs.c.pool == pool)
+        .where(runs.c.status == text("'Queued'"), runs.c.pool == pool, runs.c.held.is_(False))
         .order_by(runs.c.lane, runs.c.sequence)
         .limit(1)
     )

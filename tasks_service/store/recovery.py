@@ -59,6 +59,7 @@ class RecoveryStore:
                     select(runs.c.pool)
                     .where(
                         runs.c.status == RunStatus.QUEUED,
+                        runs.c.held.is_(False),
                         runs.c.announced.is_(None) | (runs.c.announced < until),
                     )
                     .distinct()
@@ -203,7 +204,7 @@ class RecoveryStore:
                         func.count().label("amount"),
                         func.min(runs.c.queued).label("oldest"),
                     )
-                    .where(runs.c.status == RunStatus.QUEUED)
+                    .where(runs.c.status == RunStatus.QUEUED, runs.c.held.is_(False))
                     .group_by(runs.c.pool)
                 )
             }

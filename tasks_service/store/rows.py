@@ -112,6 +112,7 @@ def run_of(row: Row[Any], images: Iterable[str] = ()) -> Run:
         images=tuple(images),
         log_state=row.log_state,
         archived=row.archived,
+        held=row.held,
     )
 
 

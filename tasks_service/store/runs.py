@@ -77,7 +77,7 @@ class RunStore:
         sealed = seal_secrets(self._envelope, new.secrets, run_place(run_id))
 
         def work(connection: Connection) -> Run:
-            if (known := _find(connection, run_id)) is not None:
+            if (known := find_run(connection, run_id)) is not None:
                 return known
             if max_queued and (waiting := count_queued(connection)) >= max_queued:
                 raise Busy(f"{waiting} runs wait already, no more are taken for now")
@@ -103,7 +103,7 @@ class RunStore:
 
     def get(self, run_id: str) -> Run | None:
         """Return a run, or None."""
-        return self._db.read(lambda connection: _find(connection, run_id))
+        return self._db.read(lambda connection: find_run(connection, run_id))
 
     def find(self, run_id: str) -> Run:
         """Return a run that must be there.
@@ -171,7 +171,7 @@ class RunStore:
                     )
                     .values(cancel_reason=reason, cancel_code=code, updated=now())
                 )
-            return _find(connection, run_id)
+            return find_run(connection, run_id)
 
         run = self._db.write(work)
         if run is None:
@@ -196,15 +196,18 @@ class RunStore:
 
         def work(connection: Connection) -> QueuePlace | None:
             row = connection.execute(
-                select(runs.c.status, runs.c.pool, runs.c.lane).where(runs.c.id == run.id)
+                select(runs.c.status, runs.c.pool, runs.c.lane, runs.c.held).where(
+                    runs.c.id == run.id
+                )
             ).one_or_none()
-            if row is None or row.status != RunStatus.QUEUED:
+            if row is None or row.status != RunStatus.QUEUED or row.held:
                 return None
             before = connection.execute(
                 select(func.count())
                 .select_from(runs)
                 .where(
                     runs.c.status == RunStatus.QUEUED,
+                    runs.c.held.is_(False),
                     runs.c.pool == row.pool,
                     or_(
                         runs.c.lane < row.lane,
@@ -218,9 +221,11 @@ class RunStore:
 
 
 def count_queued(connection: Connection) -> int:
-    """Return how many runs wait."""
+    """Return how many runs wait for a worker."""
     return connection.execute(
-        select(func.count()).select_from(runs).where(runs.c.status == RunStatus.QUEUED)
+        select(func.count())
+        .select_from(runs)
+        .where(runs.c.status == RunStatus.QUEUED, runs.c.held.is_(False))
     ).scalar_one()
 
 
@@ -246,6 +251,7 @@ def insert_run(connection: Connection, new: NewRun, run_id: str, sealed: str | N
             updated=time,
             task_limit=new.task_limit,
             supersede_key=new.supersede_key,
+            held=new.held,
             cause_kind=new.cause.kind,
             cause=dump_cause(new.cause),
             request=dump_request(new.request),
@@ -285,7 +291,8 @@ def _supersede(connection: Connection, new: NewRun, run_id: str) -> None:
     cancel_queued(connection, which, f"superseded by run {run_id}", "superseded")
 
 
-def _find(connection: Connection, run_id: str) -> Run | None:
+def find_run(connection: Connection, run_id: str) -> Run | None:
+    """Return a run, or None."""
     row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
     if row is None:
         return None

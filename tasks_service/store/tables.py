@@ -64,6 +64,7 @@ runs = Table(
     _text("cancel_reason"),
     _text("cancel_code"),
     Column("published", Boolean, nullable=False, server_default=text("false")),
+    Column("held", Boolean, nullable=False, server_default=text("false")),
     _int("task_limit"),
     _text("supersede_key"),
     _text("source_commit"),

@@ -13,6 +13,7 @@ from tasks_service.triggers.provider import (
     basic_password,
     same,
 )
+from tasks_service.triggers.pulls import azure_pull
 from tasks_service.triggers.push import (
     BRANCH,
     InvalidPayload,
@@ -37,6 +38,8 @@ def genuine(headers: Headers, body: bytes, secret: str) -> bool:
 def pushes(headers: Headers, payload: Any) -> tuple[Push, ...]:
     """See Provider. No delivery tells files."""
     del headers
+    if optional(payload, "eventType") in ("git.pullrequest.created", "git.pullrequest.updated"):
+        return azure_pull(payload)
     if optional(payload, "eventType") != "git.push":
         return ()
     updates = items(payload, "resource", "refUpdates")

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks_service.triggers import github
 from tasks_service.triggers.provider import CommitStatus, Headers, Message, signed
+from tasks_service.triggers.pulls import github_pull
 from tasks_service.triggers.push import Push
 
 API = ""
@@ -21,6 +22,8 @@ def genuine(headers: Headers, body: bytes, secret: str) -> bool:
 def pushes(headers: Headers, payload: Any) -> tuple[Push, ...]:
     """See Provider."""
     event = headers.get("x-forgejo-event") or headers.get("x-gitea-event")
+    if event in ("pull_request", "pull_request_sync"):
+        return github_pull(payload)
     return github.push_of(payload, whole=_MOST_COMMITS) if event == "push" else ()
 
 

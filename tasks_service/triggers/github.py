@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks_service.triggers.provider import CommitStatus, Headers, Message, signed
+from tasks_service.triggers.pulls import github_pull
 from tasks_service.triggers.push import Push, changed_paths, items, make_push, optional, text
 
 API = "https://api.github.com"
@@ -20,7 +21,10 @@ def genuine(headers: Headers, body: bytes, secret: str) -> bool:
 
 def pushes(headers: Headers, payload: Any) -> tuple[Push, ...]:
     """See Provider."""
-    if headers.get("x-github-event") != "push":
+    event = headers.get("x-github-event")
+    if event == "pull_request":
+        return github_pull(payload)
+    if event != "push":
         return ()
     return push_of(payload, whole=_MOST_COMMITS)
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tasks_service.triggers.provider import CommitStatus, Headers, Message, same
+from tasks_service.triggers.pulls import gitlab_pull
 from tasks_service.triggers.push import (
     Push,
     changed_paths,
@@ -27,6 +28,8 @@ def genuine(headers: Headers, body: bytes, secret: str) -> bool:
 
 def pushes(headers: Headers, payload: Any) -> tuple[Push, ...]:
     """See Provider."""
+    if headers.get("x-gitlab-event") == "Merge Request Hook":
+        return gitlab_pull(payload)
     if headers.get("x-gitlab-event") not in ("Push Hook", "Tag Push Hook"):
         return ()
     commits = items(payload, "commits")

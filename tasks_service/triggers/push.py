@@ -35,13 +35,29 @@ class InvalidPayload(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
+class Pull:
+    """What makes a push one of a pull request.
+
+    Attributes:
+        base_ref: The branch it is for, whole.
+        fork: Its code is not of the repository itself, or nobody says so.
+    """
+
+    number: int
+    base_ref: str
+    fork: bool
+    draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
-    """One ref that moved.
+    """One ref that moved, or a pull request at a commit.
 
     Attributes:
         ref: Whole (``refs/heads/main``).
         before, commit: Where it was and is; ``before`` is empty for a new ref.
         paths: Changed files, or None where the payload does not tell all.
+        pull: The pull request whose head ``ref`` is.
     """
 
     repository: str
@@ -51,12 +67,15 @@ class Push:
     default_branch: str = ""
     message: str = ""
     paths: tuple[str, ...] | None = None
+    pull: Pull | None = None
 
     @property
     def meaning(self) -> str:
         """What stays the same however often, and under whatever id, it is delivered."""
-        told = "\0".join(("push", self.ref, self.before, self.commit))
-        return hashlib.sha256(told.encode()).hexdigest()
+        told = ["push", self.ref, self.before, self.commit]
+        if (pull := self.pull) is not None:
+            told = ["pull", self.ref, self.commit, pull.base_ref, str(pull.draft)]
+        return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
 
 def make_push(
@@ -182,8 +201,11 @@ def unwanted(trigger: CommitTrigger, push: Push, source_ref: str) -> str:
         return "the trigger is disabled"
     if trigger.repository and trigger.repository.lower() != push.repository.lower():
         return "it is a push of another repository"
+    if why := _uncounted(trigger, push):
+        return why
     refs = trigger.refs or (source_ref or push.default_branch or "main",)
-    if not _chosen(refs, push.ref.removeprefix(BRANCH), push.ref):
+    ref = push.ref if push.pull is None else push.pull.base_ref
+    if not _chosen(refs, ref.removeprefix(BRANCH), ref):
         return "no pattern of the trigger takes this ref"
     if _SKIP.search(push.message):
         return "its commit message asks to skip it"
@@ -192,6 +214,14 @@ def unwanted(trigger: CommitTrigger, push: Push, source_ref: str) -> str:
     if known is not None and not any(_chosen(trigger.paths, path, path) for path in known):
         return "none of its files match the trigger's paths"
     return ""
+
+
+def _uncounted(trigger: CommitTrigger, push: Push) -> str:
+    if push.pull is None:
+        return "" if trigger.pushes else "the trigger takes pull requests only"
+    if not trigger.pull_requests:
+        return "the trigger takes no pull requests"
+    return "it is a draft" if push.pull.draft else ""
 
 
 def glob_problem(glob: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runners.model.cancellation import Cancellation
-from runners.model.errors import RunnerError, RunnerLost, SystemFault, Unavailable
+from runners.model.errors import Denied, RunnerError, RunnerLost, SystemFault, Unavailable
 from runners.model.record import RunResult
 from runners.model.status import RunStatus, StepStatus
 from tasks_service.config import Settings
@@ -90,7 +90,9 @@ class Performer:
         place = Place(
             backend=backend.make,
             open_source=self._sources.open,
-            registries=ServiceRegistries(self._settings, claim.secrets),
+            registries=ServiceRegistries(
+                self._settings, claim.secrets, trusted=claim.run.request.trusted
+            ),
             allow_http=self._settings.allow_http_sources,
             fetches_secrets=False,
         )
@@ -124,6 +126,8 @@ class Performer:
 
     def _gate(self, held: Held, cancel: Cancellation) -> None:
         """Return when the database knows that the run may have pushed, and holds it ours."""
+        if not held.claim.run.request.trusted:
+            raise Denied("push denied: untrusted run", hint="it is of a pull request")
         deadline = time.monotonic() + GATE_S
         while True:
             cancel.check()

@@ -137,7 +137,7 @@ def _open_relays(runner: Runner, request: SandboxRequest, made: ExitStack) -> No
         )
     namespace = dialer.namespace("net")
     try:
-        made.callback(relay.Relay(namespace, ports).close)
+        made.callback(relay.Relay(namespace, ports, read_only=request.read_only).close)
     finally:
         os.close(namespace)
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-from runners.backends.dind import pump
+from runners.backends.dind import pump, readers
 from runners.backends.dind.syscalls import CLONE_NEWNET, setns
 from runners.model.errors import InvalidInput, SystemFault
 
@@ -53,12 +53,17 @@ def is_loopback(host: str) -> bool:
 class Relay:
     """Listeners in one runner, copied to this machine's loopback ports."""
 
-    def __init__(self, net_namespace: int, ports: Iterable[int]) -> None:
+    def __init__(
+        self, net_namespace: int, ports: Iterable[int], *, read_only: bool = False
+    ) -> None:
         """Listen on 127.0.0.1 in the namespace of the given descriptor.
+
+        With ``read_only``, requests that would change something are refused.
 
         Raises:
             SystemFault: the namespace or a port of it can't be had.
         """
+        self._read_only = read_only
         self._free = threading.BoundedSemaphore(_MOST)
         self._listeners: list[socket.socket] = []
         for port in ports:
@@ -96,7 +101,10 @@ class Relay:
             except OSError:
                 continue
             outside.settimeout(None)
-            pump.start(inside, outside, self._free.release)
+            if self._read_only:
+                readers.start(inside, outside, self._free.release)
+            else:
+                pump.start(inside, outside, self._free.release)
             return
         inside.close()
         self._free.release()

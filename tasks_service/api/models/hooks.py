@@ -24,6 +24,10 @@ class HookFields(Wire):
     paths: list[_Short] = Field([], max_length=50, description="Globs of changed files.")
     api_url: _Short = Field("", description="Where statuses are posted.")
     enabled: bool = True
+    pushes: bool = Field(True, description="Pushes count.")
+    pull_requests: bool = Field(
+        False, description="Pull requests count, without secrets and pushes of images."
+    )
     secret: _Short = Field("", description="Signs deliveries; made up where empty.")
     token: Annotated[Text, Field(max_length=5000)] = Field("", description="Posts statuses.")
 
@@ -36,6 +40,8 @@ class HookChanges(Wire):
     paths: Annotated[list[_Short], Field(max_length=50)] | None = None
     api_url: _Short | None = None
     enabled: bool | None = None
+    pushes: bool | None = None
+    pull_requests: bool | None = None
     secret: _Short | None = None
     token: Annotated[Text, Field(max_length=5000)] | None = None
 
@@ -98,6 +104,8 @@ class HookView(View):
     paths: list[str]
     api_url: str
     enabled: bool
+    pushes: bool
+    pull_requests: bool
     url: str
     has_token: bool
     last: DeliveryView | None = None

@@ -157,6 +157,12 @@ class NewTask(TaskInput):
     name: Short
 
 
+class Approval(Wire):
+    """What was looked at."""
+
+    commit: Short = Field("", description="The whole commit id; another one is refused.")
+
+
 class RunPatch(Wire):
     """What of a run can be changed."""
 

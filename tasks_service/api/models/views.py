@@ -70,6 +70,7 @@ class RunView(View):
     log_state: str
     archived: bool
     cancel_requested: bool
+    waits_for_approval: bool = False
     queue: QueueView | None
     request: dict[str, Any]
 
@@ -140,6 +141,7 @@ def run_view(run: Run, request: dict[str, Any], place: QueuePlace | None = None)
         log_state=run.log_state,
         archived=run.archived,
         cancel_requested=bool(run.cancel_reason),
+        waits_for_approval=run.held and not run.status.finished,
         queue=queue_view(place),
         request=request,
     )

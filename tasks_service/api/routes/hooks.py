@@ -71,6 +71,8 @@ def add_trigger(name: str, body: HookFields, caller: Author, parts: Wired) -> Ne
             paths=tuple(body.paths),
             api_url=body.api_url,
             enabled=body.enabled,
+            pushes=body.pushes,
+            pull_requests=body.pull_requests,
         ),
         git_location(task),
     )
@@ -167,6 +169,8 @@ def _view(parts: Parts, hook: Hook, last: Delivery | None = None) -> HookView:
         paths=list(trigger.paths),
         api_url=trigger.api_url,
         enabled=trigger.enabled,
+        pushes=trigger.pushes,
+        pull_requests=trigger.pull_requests,
         url=f"{base}/hooks/{hook.id}",
         has_token=bool(hook.secrets.token),
         last=DeliveryView.of(last) if last is not None else None,

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from runners.model.status import RunStatus
-from tasks_service.api.caller import Caller, Reader, Runner
+from tasks_service.api.caller import Author, Caller, Reader, Runner
 from tasks_service.api.conversion import request_json, request_of
 from tasks_service.api.models.base import nearest, parse_time
-from tasks_service.api.models.inputs import RunInput, RunPatch
+from tasks_service.api.models.inputs import Approval, RunInput, RunPatch
 from tasks_service.api.models.views import RunPageView, RunView, run_view
 from tasks_service.api.parts import Parts, Wired
 from tasks_service.api.routes.paging import Cursor, Limit, link_next
@@ -162,6 +162,16 @@ def change(run_id: str, body: RunPatch, caller: Runner, parts: Wired) -> RunView
     find_run(parts.store, run_id, caller.sees)
     run = parts.store.runs.set_archived(run_id, body.archived)
     caller.audit(parts.store, "run.archive", f"runs/{run.id}", archived=body.archived)
+    return shown(run, parts)
+
+
+@router.post("/runs/{run_id}/approve", status_code=202)
+def approve(run_id: str, body: Approval, caller: Author, parts: Wired) -> RunView:
+    """Let the run of a fork's pull request be taken; it stays without secrets and pushes."""
+    run = find_run(parts.store, run_id, caller.sees)
+    run = parts.life.approve(run, commit=body.commit)
+    commit = run.cause.detail.get("commitId", "")
+    caller.audit(parts.store, "run.approve", f"runs/{run.id}", commit=commit)
     return shown(run, parts)
 
 

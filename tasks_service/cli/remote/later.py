@@ -28,7 +28,6 @@ _TRIGGERS = "these triggers are not there yet: pushes, timers and base images st
 _ONE = "a task has one trigger for base images, which has no name: leave it out"
 _AZURE = "belongs to Azure: logins are given by `tasks credential add` and the server's settings"
 LATER = (
-    Later(("--pull-request-trigger-enabled",), _TRIGGERS, ("false",)),
     Later(("--base-image-trigger-name",), _ONE),
     Later(("--update-trigger-endpoint",), _TRIGGERS),
     Later(("--update-trigger-payload-type",), _TRIGGERS),

@@ -33,6 +33,7 @@ command = LazyGroup(
         "Commands": {
             "list": (f"{_HERE}:list_runs", "List runs, newest first."),
             "show": (f"{_HERE}:show", "Show a run: steps, images, place in the queue."),
+            "approve": (f"{_HERE}:approve", "Let the run of a fork's pull request begin."),
             "cancel": (f"{_HERE}:cancel", "Cancel runs, queued or running."),
             "rerun": ("tasks_service.cli.remote.rerun:rerun", "Start the same run once more."),
             "archive": (f"{_HERE}:archive", "Keep runs and their logs beyond the usual time."),
@@ -80,7 +81,7 @@ def list_runs(**parameters: Any) -> None:
         Column("RUN ID", key("id")),
         Column("TASK", key("task")),
         Column("PLATFORM", key("platform")),
-        Column("STATUS", key("status")),
+        Column("STATUS", _status),
         Column("TRIGGER", lambda run: str(key("cause", "kind")(run) or "").capitalize()),
         Column("STARTED", lambda run: run.get("startTime") or run.get("createTime")),
         Column("DURATION", duration_of),
@@ -189,6 +190,29 @@ def cancel(runs: tuple[str, ...], flagged: tuple[str, ...], **parameters: Any) -
             say(f"run {run.id} {'is ' + str(run.status) if ended else 'is being canceled'}")
 
         for_each(run_ids(runs, flagged), one)
+
+
+def _status(run: Mapping[str, Any]) -> str:
+    return f"{run.get('status')}{' (approval)' if run.get('waitsForApproval') else ''}"
+
+
+@click.command("approve", epilog=EPILOG)
+@click.argument("run", type=RunId())
+@click.option("--commit", metavar="SHA", default="",
+              help="The whole commit id that you looked at; another one is refused.")  # fmt: skip
+@click.option("--server", metavar="URL|CONTEXT", help="Server to ask.")
+@later_options
+def approve(run: str, commit: str, **parameters: Any) -> None:
+    """Let the run of a fork's pull request begin.
+
+    It builds the commit it is of, with the task as it is stored now; a later push to
+    the pull request waits for an approval of its own. It has no secrets and pushes nothing.
+    """
+    from tasks_service.cli.remote.printing import say
+
+    with connect(parameters) as client:
+        found = client.approve_run(run, commit)
+    say(f"run {found.id} is approved: {found.body.get('source', {}).get('location', '')}")
 
 
 @click.command("archive", epilog=EPILOG)

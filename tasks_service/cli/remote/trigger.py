@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NAME = "defaultSourceTriggerName"
 PROVIDERS = ("github", "gitlab", "gitea", "forgejo", "bitbucket", "azure")
+_COUNTS = ("pushes", "pull_requests")
 _PATTERNS = {"branches": "refs", "paths": "paths"}
 
 task_option = click.option(
@@ -67,7 +68,13 @@ def source_trigger_options(function: F) -> F:
         "--commit-trigger-enabled", "commit_trigger", type=click.BOOL, metavar="true|false",
         is_flag=False, flag_value="true",
         help="Whether pushes start it; false at first. Webhook and secret are printed.",
-    )(function)  # fmt: skip
+    )(
+        click.option(
+            "--pull-request-trigger-enabled", "pull_trigger", type=click.BOOL,
+            metavar="true|false", is_flag=False, flag_value="true",
+            help="Whether pull requests do, without secrets and pushes; false at first.",
+        )(function)
+    )  # fmt: skip
 
 
 @click.group("trigger", epilog=EPILOG)
@@ -81,8 +88,12 @@ def _secret_options(function: F) -> F:
                      help="Secret of the webhook; made up at first; - reads standard input."),
         click.option("--token", metavar="-",
                      help="Token that posts statuses of commits; - reads standard input."),
+        click.option("--pushes", type=click.BOOL, metavar="true|false",
+                     help="Whether pushes count; true at first."),
+        click.option("--pull-requests", type=click.BOOL, metavar="true|false",
+                     help="Whether pull requests for these branches count; false at first."),
         click.option("--enabled", type=click.BOOL, metavar="true|false",
-                     help="Whether pushes start the task."),
+                     help="Whether anything starts the task."),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -236,9 +247,12 @@ def source_trigger_of(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     Raises:
         click.UsageError: Flags of a trigger that is not asked for.
     """
-    wanted = parameters["commit_trigger"]
-    changes = _body({**parameters, "enabled": wanted, "token": None, "secret": None})
-    if wanted is None and changes:
+    pushes, pulls = parameters["commit_trigger"], parameters["pull_trigger"]
+    enabled = None if pushes is None and pulls is None else bool(pushes or pulls)
+    # What is switched off entirely keeps what it was for.
+    counts = {"pushes": pushes, "pull_requests": pulls} if enabled else dict.fromkeys(_COUNTS)
+    changes = _body({**parameters, **counts, "enabled": enabled, "token": None, "secret": None})
+    if enabled is None and changes:
         raise click.UsageError(
             "--branch, --path, --provider, --repository and --api-url are of the commit"
             " trigger: add --commit-trigger-enabled true, or see `tasks trigger update`"
@@ -257,6 +271,8 @@ def set_source_trigger(
         changes.pop("provider", None)
         client.change_trigger(task, changes.pop("name"), changes)
     elif changes["enabled"]:
+        # Only what was asked for counts in a new one.
+        changes = {"pushes": False} | changes
         _tell(client.add_trigger(task, changes))
 
 
@@ -274,7 +290,8 @@ def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
         if parameters[flag]:
             found[field] = [text for text in parameters[flag] if text]
     for flag, field in (("provider", "provider"), ("repository", "repository"),
-                        ("api_url", "apiUrl"), ("enabled", "enabled")):  # fmt: skip
+                        ("api_url", "apiUrl"), ("enabled", "enabled"),
+                        ("pushes", "pushes"), ("pull_requests", "pullRequests")):  # fmt: skip
         if parameters[flag] is not None:
             found[field] = parameters[flag]
     return found | _secrets(parameters)
@@ -313,6 +330,7 @@ def _facts() -> list[Column]:
         Column("Branches", key("refs")),
         Column("Paths", key("paths")),
         Column("Status", _status),
+        Column("Pull requests", key("pullRequests")),
         Column("Status API", lambda one: one.get("apiUrl") if one.get("hasToken") else ""),
         Column("Webhook", key("url")),
         Column("Secret", key("secret")),

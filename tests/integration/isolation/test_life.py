@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from runners.backends.dind.outer import Outer
 from runners.backends.dind.runner import Runner
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Canceled, RunnerError, Unavailable
-from runners.sandbox import ContainerRequest, Sandbox
+from runners.model.plan import WORKSPACE
+from runners.sandbox import BuildRequest, ContainerRequest, Sandbox
 from tests.integration.isolation.conftest import inside, leftovers, started
 
 OWNER = """
@@ -105,6 +108,28 @@ def test_a_step_runs_an_image_of_this_machines_registry(
     assert "-rwxr-x---" in text
     assert " 0        0 " in text or " 0 0 " in " ".join(text.split())
     assert "-> /etc/passwd" in text
+
+
+def test_a_runner_that_may_only_read_a_registry_pulls_and_stores_neither_image_nor_cache(
+    backend: DindBackend, registry: str, base_image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\nRUN echo hello > /hello\n")
+    tag, cache = f"{registry}/read-only/app:1", f"{registry}/read-only/app:cache"
+    request = SandboxRequest("reader", source=tmp_path, registries=(registry,), read_only=True)
+    sandbox = backend.open(request, Cancellation())
+    to = {"type": "registry", "ref": cache, "mode": "max"}
+    try:
+        lines = Lines()
+        sandbox.build(BuildRequest(".", WORKSPACE, tags=(tag,)), lines, Cancellation())
+        with pytest.raises(RunnerError, match=r"(?i)denied|forbidden|403"):
+            sandbox.push(tag, lines, Cancellation())
+        with pytest.raises(RunnerError, match=r"(?i)denied|forbidden|403"):
+            sandbox.build(BuildRequest(".", WORKSPACE, cache_to=(to,)), lines, Cancellation())
+    finally:
+        sandbox.close()
+    url = f"http://{registry}/v2/read-only/app/tags/list"
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(url, timeout=10)
 
 
 def test_closing_twice_is_harmless(backend: DindBackend) -> None:

@@ -69,7 +69,7 @@ def test_the_names_of_az_do_the_same(cli: CommandLine) -> None:
         "--commit-trigger-enabled", "false", "--base-image-trigger-enabled", "false")  # fmt: skip
     assert "az" in cli("task", "list", "-o", "name").out.split()
     assert cli.json("task", "show", "-n", "az")["file"] == "t.yaml"
-    said = cli("task", "create", "-n", "az2", "-c", GIT, "--pull-request-trigger-enabled", code=2)
+    said = cli("task", "create", "-n", "az2", "-c", GIT, "--update-trigger-endpoint", "x", code=2)
     assert "triggers are not there yet" in said.err
     cli("show", "az2", code=3)
     cli("task", "delete", "-n", "az", "--yes")

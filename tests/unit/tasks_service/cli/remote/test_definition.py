@@ -198,10 +198,10 @@ def test_flags_of_features_to_come_are_refused_not_ignored() -> None:
 
 
 def test_flags_that_ask_for_nothing_are_taken() -> None:
-    harmless = ("--auth-mode", "default", "--pull-request-trigger-enabled", "False")
+    harmless = ("--auth-mode", "default", "--is-system-task", "False")
     assert body("--timeout", "5", *harmless) == {"timeout": 5}
     with pytest.raises(click.UsageError, match="triggers are not there yet"):
-        body("--pull-request-trigger-enabled")
+        body("--update-trigger-token")
 
 
 @pytest.mark.parametrize(
