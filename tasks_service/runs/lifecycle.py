@@ -182,7 +182,7 @@ class RunLife:
                 hint="have the pull request told again: `tasks trigger redeliver`",
             )
         approved = self._store.hooks.approve(run.id)
-        self.announcer.announce(approved.request.pool)
+        self.announcer.announce(approved.request.pool, approved.id)
         return approved
 
     def cancel(self, run_id: str, *, actor: str) -> Run:
