@@ -9,7 +9,7 @@ from sqlalchemy import Connection, or_, select
 
 from runners.model.status import RunStatus
 from tasks_service.store.database import Database
-from tasks_service.store.runs import like_prefix
+from tasks_service.store.run_filter import like_prefix
 from tasks_service.store.tables import run_images, runs
 
 

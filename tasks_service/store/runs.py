@@ -6,8 +6,6 @@ runs whose worker is gone, in ``recovery``.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     case,
     func,
     insert,
@@ -26,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from runners.model.errors import InvalidInput
 from runners.model.status import RunStatus
 from tasks_service.errors import Busy, NotFound
 from tasks_service.model.run import (
@@ -50,6 +46,7 @@ from tasks_service.store.rows import (
     run_place,
     seal_secrets,
 )
+from tasks_service.store.run_filter import conditions, cursor_of, position
 from tasks_service.store.tables import run_images, runs, workers
 
 MAX_PAGE = 500
@@ -132,9 +129,9 @@ class RunStore:
             InvalidInput: ``cursor`` is none of ours.
         """
         limit = max(1, min(limit, MAX_PAGE))
-        wanted = _conditions(which)
+        wanted = conditions(which)
         if cursor:
-            wanted.append(runs.c.sequence < _position(cursor))
+            wanted.append(runs.c.sequence < position(cursor))
 
         def work(connection: Connection) -> RunPage:
             query = select(runs).where(*wanted).order_by(runs.c.sequence.desc()).limit(limit + 1)
@@ -143,7 +140,7 @@ class RunStore:
             images = _images(connection, [row.sequence for row in rows])
             return RunPage(
                 tuple(run_of(row, images[row.sequence]) for row in rows),
-                _cursor(rows[-1].sequence) if more else "",
+                cursor_of(rows[-1].sequence) if more else "",
             )
 
         return self._db.read(work)
@@ -312,79 +309,6 @@ def _images(connection: Connection, sequences: Iterable[int]) -> dict[int, list[
     for row in connection.execute(query):
         found[row.run_sequence].append(f"{row.reference}@{row.digest}")
     return found
-
-
-def _conditions(which: RunFilter) -> list[ColumnElement[bool]]:
-    wanted: list[ColumnElement[bool]] = []
-    if which.task:
-        wanted.append(runs.c.task == which.task)
-    if which.task_globs:
-        wanted.append(or_(*(runs.c.task.like(_like(g), escape="\\") for g in which.task_globs)))
-        wanted.append(runs.c.task != "")
-    if which.statuses:
-        wanted.append(runs.c.status.in_(which.statuses))
-    if which.cause:
-        wanted.append(runs.c.cause_kind == which.cause)
-    if which.pool:
-        wanted.append(runs.c.pool == which.pool)
-    if which.commit:
-        # Commits are hexadecimal: nothing that begins so sorts behind a "g".
-        start = which.commit.lower()
-        wanted += [runs.c.source_commit >= start, runs.c.source_commit < start + "g"]
-    if which.image:
-        wanted.append(runs.c.sequence.in_(_with_image(which.image)))
-    if which.since is not None:
-        wanted.append(runs.c.created >= which.since)
-    if which.until is not None:
-        wanted.append(runs.c.created < which.until)
-    return wanted
-
-
-def _with_image(text: str) -> Select[tuple[int]]:
-    name, at, digest = text.rpartition("@")
-    query = select(run_images.c.run_sequence)
-    if text.startswith("sha256:"):
-        return query.where(run_images.c.digest == text)
-    if at:
-        return query.where(run_images.c.reference.like(like_prefix(name), escape="\\")).where(
-            run_images.c.digest == digest
-        )
-    found = [run_images.c.reference == text]
-    host, slash, path = text.partition("/")
-    whole = bool(slash) and ("." in host or ":" in host or host == "localhost")
-    tagged = ":" in (path if whole else text)
-    if not tagged:
-        found.append(run_images.c.reference.like(like_prefix(text) + ":%", escape="\\"))
-    if not whole:
-        # What leaves the registry out can't use the index.
-        found += [
-            run_images.c.reference.like(f"%/{like_prefix(text)}{end}", escape="\\")
-            for end in ("", ":%")
-        ]
-    return query.where(or_(*found))
-
-
-def like_prefix(text: str) -> str:
-    """Return a text as the beginning of a pattern of LIKE, ``\\`` its escape."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _like(glob: str) -> str:
-    return like_prefix(glob).replace("*", "%").replace("?", "_")
-
-
-def _cursor(sequence: int) -> str:
-    return base64.urlsafe_b64encode(f"r{sequence}".encode()).decode().rstrip("=")
-
-
-def _position(cursor: str) -> int:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        if text[:1] == b"r" and text[1:].isdigit() and len(text) < 20:
-            return int(text[1:])
-    except (binascii.Error, ValueError):
-        pass
-    raise InvalidInput("the cursor is none of this list", hint="take it from the page before")
 
 
 def _expected_wait(connection: Connection, pool: str, before: int) -> float | None:
