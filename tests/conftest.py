@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -10,6 +11,9 @@ import pytest
 os.environ["XDG_CONFIG_HOME"] = "/nonexistent/config"
 for _name in ("TASKS_SERVER", "TASKS_TOKEN", "TASKS_CONTEXT"):
     os.environ.pop(_name, None)
+# A shell that runs the tests in the background has SIGINT ignored, and so would
+# every process of theirs whose interruption is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
