@@ -8,7 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import builds, cli, engine, language, service, service_load, timers
+from tests.bench import (
+    builds,
+    cascades,
+    cli,
+    engine,
+    language,
+    service,
+    service_load,
+    timers,
+    watching,
+)
 from tests.bench.measure import Row, table, write
 from tests.bench.place import ROOT, BenchError, Place, compile_sources
 
@@ -28,6 +38,11 @@ GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Place], Iterator[Row]]]] = {
     "dispatch": (service_load.DISPATCH_ROWS, service_load.dispatch),
     "queries": (service_load.QUERY_ROWS, service_load.queries),
     "logs": (service_load.LOG_ROWS, service_load.logs),
+    "waves-plan": (cascades.PLAN_ROWS, cascades.plan),
+    "waves-impact": (cascades.IMPACT_ROWS, cascades.impact),
+    "waves-graph": (cascades.RANDOM_ROWS, cascades.random_graph),
+    "waves-push": (watching.PUSH_ROWS, watching.push_to_plan),
+    "waves-sweep": (watching.SWEEP_ROWS, watching.sweep),
 }
 
 

@@ -181,7 +181,8 @@ def service(
 
 def _serve(settings: Settings, folder: Path, *, up: bool) -> subprocess.Popen[bytes]:
     names = ["state_dir", "database_url", "redis_url", "listen", "max_queued"]
-    names += ["pool", "concurrency", "log_level"] if up else []
+    if up:
+        names += ["pool", "concurrency", "log_level", "registry", "base_debounce", "base_poll"]
     told = {name: getattr(settings, name) for name in names}
     words = ["-m", "tasks_service.cli.main", "server"]
     if up:
