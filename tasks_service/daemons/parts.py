@@ -22,7 +22,7 @@ from tasks_service.process_log import get_logger, set_up_logging
 from tasks_service.runs.logs import RunLogs
 from tasks_service.store import Store, open_store
 from tasks_service.store.envelope import load_keys
-from tasks_service.store.schema import current, head, upgrade
+from tasks_service.store.schema import check_known, current, head, upgrade
 
 _log = get_logger(__name__)
 
@@ -119,6 +119,7 @@ def _fit_schema(store: Store, *, migrate: bool) -> None:
     before = current(store.database)
     if before == head():
         return
+    check_known(before)
     if before is not None and not migrate:
         raise SchemaBehind(
             f"the database's schema is at {before}, this version needs {head()}",

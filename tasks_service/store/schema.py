@@ -41,6 +41,15 @@ def current(database: Database) -> str | None:
     return database.read(_current)
 
 
+def check_known(version: str | None) -> None:
+    """Raise SchemaTooNew for a version of the schema that this code does not know."""
+    if version is not None and version not in _known():
+        raise SchemaTooNew(
+            f"the database is at version {version}, which this version of tasks does not know",
+            hint="use the newer version, or restore the backup made before its upgrade",
+        )
+
+
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the database to ``head`` and return the versions before and after. Idempotent.
 
@@ -53,11 +62,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = _current(connection)
-        if before is not None and before not in _known():
-            raise SchemaTooNew(
-                f"the database is at version {before}, which this version of tasks does not know",
-                hint="use the newer version, or restore the backup made before its upgrade",
-            )
+        check_known(before)
         config = Config()
         config.set_main_option("script_location", str(_FOLDER))
         config.attributes["connection"] = connection

@@ -25,6 +25,7 @@ FORBIDDEN = {
     "Debian mirror address": re.compile("(deb|security|snapshot)" r"\.debian\.org"),
     "npm registry address": re.compile("registry\\.npm" r"js"),
     "path of one machine": re.compile("/(work|var/tmp|root/\\.pyenv)" r"/[a-z]"),
+    "mark of an unresolved merge": re.compile("^(<<<<<<" r"<|>>>>>>>) ", re.MULTILINE),
     "private key": re.compile("BEGIN [A-Z ]*PRIV" r"ATE KEY"),
 }
 

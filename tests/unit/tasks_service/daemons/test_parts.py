@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from runners.model.errors import InvalidInput
 from tasks_service.config import Settings
@@ -98,3 +99,21 @@ def test_who_lost_the_token_gets_another(tmp_path: Path) -> None:
     assert [token.id for token in parts.store.tokens.list()] == [made.token.id]
     assert made.text not in (tmp_path / "tasks.db").read_bytes().decode(errors="replace")
     parts.close()
+
+
+def test_a_schema_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    parts = open_parts(settings, migrate=False)
+    parts.store.database.write(
+        lambda connection: connection.execute(text("UPDATE alembic_version SET version_num='9999'"))
+    )
+    parts.close()
+    for attempt in (
+        lambda: open_parts(settings, migrate=True),
+        lambda: open_parts(settings, migrate=False),
+        lambda: administration.upgrade_schema(settings),
+    ):
+        with pytest.raises(schema.SchemaTooNew, match="9999") as caught:
+            attempt()
+        assert "newer version" in caught.value.hint
+    assert administration.schema_versions(settings) == ("9999", schema.head())
