@@ -150,6 +150,11 @@ class Sandbox(Protocol):
         """The isolation level this sandbox really has, e.g. ``D3``."""
         ...
 
+    @property
+    def warm(self) -> bool:
+        """Whether it was made before its run was known (see ``Backend.prepare``)."""
+        ...
+
     def create_network(self, network: Network) -> None:
         """Create a network of the plan. Idempotent."""
         ...

@@ -116,6 +116,12 @@ class Settings:
     registry_password: str = _setting("", _text, "Password of that login.", secret=True)
     pool: str = _setting("default", _text, "Pool this worker serves.")
     concurrency: int = _setting(2, _whole, "Runs this worker executes at once.")
+    warm_runners: int = _setting(
+        1, _whole, "Runners that wait ready for runs, at least; 0 makes each when a run asks."
+    )
+    warm_age: float = _setting(
+        1800.0, _seconds, "How long a runner may wait before it is made anew."
+    )
     backend: str = _setting("dind", _text, "How runners are made.")
     isolation: str = _setting("", _text, "Isolation level of runners; empty is the strongest.")
     runner_state_dir: str = _setting(

@@ -43,7 +43,8 @@ class SandboxRequest:
     """What a run needs of its sandbox.
 
     Attributes:
-        run_id: Label of everything made for the run.
+        run_id: Label of everything made for the run (of what was made for it
+            before it was known, a label of that).
         source: A directory whose content becomes the workspace, or None for
             an empty one. Read, never written.
         shared_volume: Name of the workspace volume (V-02).
@@ -68,6 +69,30 @@ class SandboxRequest:
     notice: Callable[[str, str], None] = silent
 
 
+class Prepared(Protocol):
+    """A sandbox made before its run is known: for exactly one run, of anybody.
+
+    It holds nothing of any run yet. Thread-safe. Whoever has it calls ``open``
+    once, or ``close``.
+    """
+
+    def usable(self) -> bool:
+        """Return whether it is alive and as it would be made now. Quick; never raises."""
+        ...
+
+    def fits(self, request: SandboxRequest) -> bool:
+        """Return whether ``open`` can give what the request asks for."""
+        ...
+
+    def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
+        """Make it the sandbox of a run; see ``Backend.open``. Destroyed if this raises."""
+        ...
+
+    def close(self) -> None:
+        """Destroy it. Idempotent; never raises; nothing if it was opened."""
+        ...
+
+
 class Backend(Protocol):
     """A way to isolate. One backend object serves many runs, concurrently."""
 
@@ -84,6 +109,16 @@ class Backend(Protocol):
         Raises:
             Unavailable: the engine or a part of it does not answer.
             Denied: the asked isolation level can't be had on this machine.
+        """
+        ...
+
+    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+        """Start a sandbox for a run that is not known yet; None where nothing is saved by that.
+
+        Nothing is left behind when this raises or is cancelled.
+
+        Raises:
+            Unavailable, Denied: as ``open``.
         """
         ...
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from runners.backends.base import SandboxRequest
+from runners.backends.base import Limits, Prepared, SandboxRequest
 from runners.model.cancellation import Cancellation
 from runners.model.clock import SYSTEM_CLOCK, Clock
 from runners.model.errors import Denied, InvalidInput, RunnerError, StepFailed
@@ -80,6 +80,7 @@ class FakeSandbox:
         self._images: dict[str, str] = {}
         self.asked = Asked()
         self.closed = False
+        self.warm = False
         self.limits_hit = ""
         """What ``explain`` answers; tests set it."""
 
@@ -165,8 +166,40 @@ class FakeSandbox:
             raise scripted.error
 
 
+class FakePrepared:
+    """See Prepared. Tests set ``alive``."""
+
+    def __init__(self, open_: Callable[[], FakeSandbox], limits: Limits) -> None:
+        self._open = open_
+        self.limits = limits
+        self.alive = True
+        self.opened = False
+        self.closed = False
+
+    def usable(self) -> bool:
+        """See Prepared."""
+        return self.alive and not self.opened and not self.closed
+
+    def fits(self, request: SandboxRequest) -> bool:
+        """See Prepared."""
+        return request.limits.disk_bytes == self.limits.disk_bytes
+
+    def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
+        """See Prepared."""
+        del request
+        cancel.check()
+        self.opened = True
+        sandbox = self._open()
+        sandbox.warm = True
+        return sandbox
+
+    def close(self) -> None:
+        """See Prepared."""
+        self.closed = not self.opened
+
+
 class FakeBackend:
-    """See Backend. ``sandboxes`` holds all it ever opened.
+    """See Backend. ``sandboxes`` and ``prepared`` hold all it ever opened or made.
 
     Args:
         script: What containers do.
@@ -187,11 +220,22 @@ class FakeBackend:
         self._works = works or {}
         self._clock = clock
         self.sandboxes: list[FakeSandbox] = []
+        self.prepared: list[FakePrepared] = []
 
     def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
         """See Backend."""
         del request
         cancel.check()
+        return self._new()
+
+    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+        """See Backend."""
+        cancel.check()
+        made = FakePrepared(self._new, limits)
+        self.prepared.append(made)
+        return made
+
+    def _new(self) -> FakeSandbox:
         sandbox = FakeSandbox(self._script, self._works, self._clock)
         self.sandboxes.append(sandbox)
         return sandbox

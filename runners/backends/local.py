@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runners.backends.base import SandboxRequest
+from runners.backends.base import Limits, Prepared, SandboxRequest
 from runners.clients.docker_containers import Names
 from runners.clients.docker_sandbox import DockerSandbox
 from runners.clients.docker_sdk import Dial, EngineClient, connect, unix_dialer
@@ -73,6 +73,11 @@ class LocalBackend:
             raise
         finally:
             client.close()
+
+    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+        """See Backend. The engine is there already."""
+        del limits, cancel
+        return None
 
     def sweep(self) -> int:
         """See Backend."""

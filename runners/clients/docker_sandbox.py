@@ -49,6 +49,7 @@ class DockerSandbox:
         policy: What steps may have beyond the default.
         disposable: True if the engine goes with the sandbox, so that nothing
             in it need be removed.
+        warm: It was made before its run was known.
         explain: Tells which limits of the run were hit (see Sandbox).
         on_close: Destroys the engine; called once, last.
     """
@@ -65,6 +66,7 @@ class DockerSandbox:
         ssh: Mapping[str, str] | None = None,
         policy: Policy | None = None,
         disposable: bool = True,
+        warm: bool = False,
         explain: Callable[[], str] = lambda: "",
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,6 +75,7 @@ class DockerSandbox:
         self._isolation = isolation
         self._policy = policy or Policy()
         self._disposable = disposable
+        self._warm = warm
         self._explain = explain
         self._on_close = on_close
         self._lock = threading.Lock()
@@ -94,6 +97,11 @@ class DockerSandbox:
     def isolation(self) -> str:
         """See Sandbox."""
         return self._isolation
+
+    @property
+    def warm(self) -> bool:
+        """See Sandbox."""
+        return self._warm
 
     @property
     def volumes(self) -> Volumes:

@@ -95,6 +95,23 @@ class StepResult:
         return body
 
 
+@dataclass(frozen=True, slots=True)
+class RunnerStart:
+    """How a run got its runner: one that waited (``warm``) or one made for it, and how soon."""
+
+    warm: bool
+    seconds: float
+
+    @property
+    def word(self) -> str:
+        """``warm`` or ``cold``."""
+        return "warm" if self.warm else "cold"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the public form."""
+        return {"start": self.word, "seconds": round(self.seconds, 3)}
+
+
 @dataclass(slots=True)
 class RunResult:
     """The run record.
@@ -115,6 +132,8 @@ class RunResult:
     registry: str = ""
     isolation: str = ""
     """Name of the isolation level the run really had."""
+    runner: RunnerStart | None = None
+    """How its runner was had; None before that."""
     platform: str = "linux/amd64"
     error: str = ""
     error_code: str = ""
@@ -135,6 +154,7 @@ class RunResult:
             "registry": self.registry,
             "platform": self.platform,
             "isolation": self.isolation,
+            "runner": None if self.runner is None else self.runner.to_json(),
             "error": {"code": self.error_code, "message": self.error, "hint": self.hint}
             if self.error_code
             else None,

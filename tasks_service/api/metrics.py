@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from runners.model.errors import RunnerError
+from tasks_service.process_metrics import REGISTRY
 from tasks_service.store import Store
 from tasks_service.store.recovery import PoolStatus
 
@@ -58,7 +59,7 @@ class StoreCollector(Collector):
 
 
 def render(store: Store) -> bytes:
-    """Return all metrics of the store as text."""
+    """Return all metrics of the store, and those of this process, as text."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StoreCollector(store))
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(REGISTRY)

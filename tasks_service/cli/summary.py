@@ -72,6 +72,9 @@ def table(result: RunResult) -> str:
         "Commit": body["source"]["commit"],
         "Registry": body["registry"],
         "Isolation": body["isolation"],
+        "Runner": f"{result.runner.word}, there after {duration(result.runner.seconds)}"
+        if result.runner
+        else "",
         "Error": (body["error"] or {}).get("message", ""),
     }
     head = [f"{name + ':':<11}{value}" for name, value in facts.items() if value]

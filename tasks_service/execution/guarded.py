@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runners.backends.base import Backend, SandboxRequest
+from runners.backends.base import Backend, Limits, Prepared, SandboxRequest
 from runners.model.cancellation import Cancellation
 from runners.model.errors import SystemFault
 from runners.model.plan import Network, Volume
@@ -46,6 +46,10 @@ class GuardedBackend:
             self.refused = error
             raise
 
+    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+        """See Backend. What is prepared asks nobody: use ``open``."""
+        return self._backend.prepare(limits, cancel)
+
     def sweep(self) -> int:
         """See Backend."""
         return self._backend.sweep()
@@ -59,6 +63,10 @@ class _GuardedSandbox:
     @property
     def isolation(self) -> str:
         return self._sandbox.isolation
+
+    @property
+    def warm(self) -> bool:
+        return self._sandbox.warm
 
     def create_network(self, network: Network) -> None:
         self._sandbox.create_network(network)

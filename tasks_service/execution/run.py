@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from runners.engine.walk import run_status_of
 from runners.model.cancellation import Cancellation
 from runners.model.errors import RunnerError, RunTimedOut
 from runners.model.events import Notice
-from runners.model.record import RunResult, StepResult
+from runners.model.record import RunnerStart, RunResult, StepResult
 from runners.model.status import RunStatus, StepStatus
 from runners.sandbox import Sandbox
 from tasks_service.execution.compiling import Compiled, compile_job
@@ -178,7 +179,9 @@ class Execution:
         self, backend: Backend, request: SandboxRequest, token: Cancellation
     ) -> Iterator[Sandbox]:
         with self._swept(backend):
+            began = time.monotonic()
             sandbox = backend.open(request, token)
+            self.result.runner = RunnerStart(sandbox.warm, time.monotonic() - began)
             with self._lock:
                 self._sandbox = sandbox
             try:

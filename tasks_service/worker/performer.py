@@ -21,7 +21,8 @@ from tasks_service.errors import StaleFence
 from tasks_service.execution.guarded import GuardedBackend
 from tasks_service.execution.job import Job, Place
 from tasks_service.execution.run import Execution
-from tasks_service.execution.service_place import Backends, ServiceRegistries
+from tasks_service.execution.service_place import ServiceRegistries
+from tasks_service.execution.warm import GetBackend
 from tasks_service.model.log import LogChunk
 from tasks_service.model.run import Claim, RunEnd
 from tasks_service.process_log import get_logger
@@ -56,7 +57,7 @@ class Performer:
         settings: Settings,
         store: Store,
         *,
-        backends: Backends,
+        backends: GetBackend,
         sources: ServiceSources,
         heartbeat: Heartbeat,
         on_refused: Callable[[], None] = lambda: None,

@@ -16,6 +16,7 @@ from runners.model.errors import RunnerError
 from tasks_service.blobs import BlobStore
 from tasks_service.config import Settings
 from tasks_service.execution.service_place import Backends
+from tasks_service.execution.warm import WarmBackends
 from tasks_service.model.access import Worker as WorkerRow
 from tasks_service.model.run import Claim
 from tasks_service.process_log import get_logger
@@ -68,6 +69,13 @@ class Worker:
         self._store = store
         self._queue = queue
         self._backends = backends or Backends(settings)
+        self._warm = WarmBackends(
+            self._backends,
+            least=settings.warm_runners,
+            most=settings.concurrency,
+            max_age_s=settings.warm_age,
+            level=settings.isolation,
+        )
         self._draining = False
         self._passed_on = 0.0
         self._deadline = 0.0
@@ -81,7 +89,7 @@ class Worker:
         self._performer = Performer(
             settings,
             store,
-            backends=self._backends,
+            backends=self._warm,
             sources=self._sources,
             heartbeat=self._heartbeat,
             on_refused=lambda: self._slots.rest(REST_S),
@@ -130,6 +138,7 @@ class Worker:
         _log.info("worker_starts", worker=self.id, pool=self._settings.pool)
         self._heartbeat.start()
         self._sweeper.start()
+        self._warm.start()
         if self._consumer is not None:
             self._consumer.start()
         self._slots.start()
@@ -160,6 +169,7 @@ class Worker:
         if self._consumer is not None:
             self._consumer.stop()
         self._heartbeat.beat()
+        self._warm.close()
         done = self._slots.join(0)
         while not done and time.monotonic() < self._deadline:
             done = self._slots.join(0.1)

@@ -91,7 +91,7 @@ class WorkerProcess:
 
     def __init__(self, service: Inside, *, build_s: float = 0, **changes: Any) -> None:
         settings = replace(service.settings, **changes)
-        names = ("lease", "heartbeat", "drain", "concurrency", "pool", "redis_url")
+        names = ("lease", "heartbeat", "drain", "concurrency", "pool", "redis_url", "warm_runners")
         self.pushes = settings.state_dir / "pushes"
         told = {name: getattr(settings, name) for name in names} | {
             "state_dir": str(settings.state_dir),

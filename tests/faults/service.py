@@ -26,7 +26,7 @@ from tasks_service.worker import Worker
 from tasks_service.worker.spool import LogCaps
 from tests.faults.looking import in_files, postgres_dump
 
-QUICK = {"lease": 2.0, "heartbeat": 0.3, "drain": 5.0, "concurrency": 2}
+QUICK = {"lease": 2.0, "heartbeat": 0.3, "drain": 5.0, "concurrency": 2, "warm_runners": 0}
 PATIENCE_S = 20.0
 CANARY = "canary-9f1c4e7b"
 SECRETS = RunSecrets(values=(f"canary={CANARY}",))

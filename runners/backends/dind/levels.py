@@ -120,10 +120,7 @@ def host_config(chosen: Level, limits: Limits, security: tuple[str, ...]) -> dic
         "MaskedPaths": [],
         "ReadonlyPaths": [],
         "ReadonlyRootfs": True,
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,
-        "NanoCpus": int(limits.cpus * 1e9),
-        "PidsLimit": limits.pids,
+        **bounds(limits),
     }
     if chosen.runtime:
         settings["Runtime"] = chosen.runtime
@@ -131,6 +128,16 @@ def host_config(chosen: Level, limits: Limits, security: tuple[str, ...]) -> dic
         for key in ("SecurityOpt", "MaskedPaths", "ReadonlyPaths", "CgroupnsMode"):
             del settings[key]
     return settings
+
+
+def bounds(limits: Limits) -> dict[str, int]:
+    """Return the limits in the engine's words."""
+    return {
+        "Memory": limits.memory_bytes,
+        "MemorySwap": limits.memory_bytes,
+        "NanoCpus": int(limits.cpus * 1e9),
+        "PidsLimit": limits.pids,
+    }
 
 
 def security_modules(options: list[str]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runners.backends.base import SandboxRequest
+from runners.backends.base import Limits, SandboxRequest
 from runners.backends.dind import cgroups, disk, firewall, levels, places, pump
 from runners.backends.dind.bridge import uplink_mtu
 from runners.backends.dind.config import DindConfig
@@ -64,6 +64,7 @@ class Runner:
         self._said = b""
         self._rooted = threading.Event()
         self._ended = threading.Event()
+        self._servers: list[str] = []
         self._dialer: ProcRootDialer | ExecDialer | None = None
         self.timings: dict[str, float] = {}
         """Seconds each part of the start took, by name, in order."""
@@ -72,6 +73,11 @@ class Runner:
     def name(self) -> str:
         """Name of the container and of its network."""
         return self._parts.name
+
+    @property
+    def level(self) -> str:
+        """Name of its isolation level."""
+        return self._level.name
 
     @property
     def container(self) -> str:
@@ -143,6 +149,37 @@ class Runner:
             if self._ended.wait(0.01):
                 break
         raise self._did_not_start()
+
+    def current(self) -> bool:
+        """Return whether it lives and was made as it would be made now."""
+        return not (self._ended.is_set() or self._gone) and self._servers == firewall.nameservers()
+
+    def answers(self, timeout_s: float) -> bool:
+        """Return whether the engine inside answers. Never raises."""
+        with suppress(NotTheRunner, RunnerLost):
+            return self.engine.ping(timeout_s=timeout_s)
+        return False
+
+    def adopt(self, run_id: str, limits: Limits | None) -> None:
+        """Make a runner that waited one of a run: its name, its limits (the disk's apart).
+
+        Its packet filter is seen to: it may have gone while the runner waited.
+
+        Raises:
+            Unavailable, SystemFault: a part was refused.
+        """
+        self._close_networks()
+        path = f"/containers/{self.container}"
+        if limits is not None:
+            self._outer.api.post(f"{path}/update", levels.bounds(limits))
+        # For people; labels can't be changed any more.
+        self._outer.api.post(f"{path}/rename", query={"name": f"{self.name}-{run_id}"})
+
+    def _close_networks(self) -> None:
+        if self._outer.beside:
+            firewall.install(
+                self._config.chain, self._config.bridge_prefix, self._config.allowed_networks
+            )
 
     def _did_not_start(self) -> Unavailable:
         return Unavailable(
@@ -233,10 +270,7 @@ class Runner:
 
     def _make_network(self, request: SandboxRequest) -> None:
         interface = self._config.bridge_prefix + self.name[-8:]
-        if self._outer.beside:
-            firewall.install(
-                self._config.chain, self._config.bridge_prefix, self._config.allowed_networks
-            )
+        self._close_networks()
         self._parts.network = self.name
         self._outer.api.post(
             "/networks/create",
@@ -267,7 +301,7 @@ class Runner:
             "LogConfig": {"Type": "none"},
             "Mounts": [self._data_mount(request)],
         }
-        servers = firewall.nameservers()
+        self._servers = firewall.nameservers()
         body = {
             "Image": self._config.image,
             "Hostname": "runner",
@@ -276,7 +310,7 @@ class Runner:
             "AttachStdin": True,
             "AttachStdout": True,
             "AttachStderr": True,
-            "Env": [f"RUNNER_DNS={' '.join(servers)}"],
+            "Env": [f"RUNNER_DNS={' '.join(self._servers)}"],
             "Labels": labels(request.run_id, self._config.state_dir),
             "HostConfig": host,
         }

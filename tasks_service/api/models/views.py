@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tasks_service.api.models.base import Page, View, rfc3339, rfc3339_or_none
@@ -41,6 +42,13 @@ class QueueView(View):
     expected_wait_seconds: float | None
 
 
+class RunnerView(View):
+    """How a run got its runner: ``warm`` waited for it, ``cold`` was made for it."""
+
+    start: str
+    seconds: float
+
+
 class RunView(View):
     """A run. ``runId`` is the same as ``id``; ``request`` holds no secret."""
 
@@ -56,6 +64,7 @@ class RunView(View):
     registry: str
     platform: str
     isolation: str
+    runner: RunnerView | None
     pool: str
     lane: str
     create_time: str
@@ -100,6 +109,12 @@ def error_view(run: Run) -> ErrorView | None:
     return ErrorView(code=run.error_code, message=run.error, hint=run.hint)
 
 
+def _runner(value: Any) -> RunnerView | None:
+    if not isinstance(value, Mapping):
+        return None
+    return RunnerView(start=str(value["start"]), seconds=float(value["seconds"]))
+
+
 def run_view(run: Run, request: dict[str, Any], place: QueuePlace | None = None) -> RunView:
     """Return the view of a run.
 
@@ -127,6 +142,7 @@ def run_view(run: Run, request: dict[str, Any], place: QueuePlace | None = None)
         registry=run.request.registry,
         platform=str(record.get("platform") or run.request.platform),
         isolation=str(record.get("isolation") or run.request.isolation),
+        runner=_runner(record.get("runner")),
         pool=run.request.pool,
         lane=run.lane,
         create_time=rfc3339(run.created),

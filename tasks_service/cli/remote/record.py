@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runners.model.plan import PlannedStep
-from runners.model.record import PushedImage, RunResult, StepOutcome, StepResult
+from runners.model.record import PushedImage, RunnerStart, RunResult, StepOutcome, StepResult
 from runners.model.status import StepStatus
 from tasks_service.client.answers import RunAnswer, read_steps, read_time
 
@@ -33,6 +33,7 @@ def result_of(run: RunAnswer) -> RunResult:
         branch=_text(source.get("branch") or body.get("branch")),
         registry=_text(body.get("registry")),
         isolation=_text(body.get("isolation")),
+        runner=_runner(_object(body.get("runner"))),
         platform=_text(body.get("platform")),
         error=_text(error.get("message")),
         error_code=_text(error.get("code")),
@@ -44,6 +45,13 @@ def result_of(run: RunAnswer) -> RunResult:
         # The record tells the run's images, not which step pushed which.
         result.steps[-1].outcome = StepOutcome(pushed=pushed)
     return result
+
+
+def _runner(body: JSON) -> RunnerStart | None:
+    seconds = body.get("seconds")
+    if not isinstance(seconds, int | float):
+        return None
+    return RunnerStart(body.get("start") == "warm", float(seconds))
 
 
 def step_of(body: JSON) -> StepResult:
