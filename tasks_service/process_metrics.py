@@ -35,7 +35,15 @@ WARM_DROPPED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
-WARM_READY = Gauge("tasks_warm_runners_ready", "Runners that wait for a run.", registry=REGISTRY)
+WARM_READY = Gauge(
+    "tasks_warm_runners_ready",
+    "Runners that wait for a run, by whose runs they are for (trusted, untrusted).",
+    ["trust"],
+    registry=REGISTRY,
+)
 WARM_WANTED = Gauge(
-    "tasks_warm_runners_wanted", "Runners that should wait for a run.", registry=REGISTRY
+    "tasks_warm_runners_wanted",
+    "Runners that should wait for a run, by whose runs they are for.",
+    ["trust"],
+    registry=REGISTRY,
 )

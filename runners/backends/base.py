@@ -70,7 +70,7 @@ class SandboxRequest:
 
 
 class Prepared(Protocol):
-    """A sandbox made before its run is known: for exactly one run, of anybody.
+    """A sandbox made before its run is known: for exactly one run, of one class of trust.
 
     It holds nothing of any run yet. Thread-safe. Whoever has it calls ``open``
     once, or ``close``.
@@ -112,8 +112,13 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         """Start a sandbox for a run that is not known yet; None where nothing is saved by that.
+
+        It fits only requests with the same ``read_only``: no runner made for
+        runs that are trusted is ever given to one that is not, or the other way.
 
         Nothing is left behind when this raises or is cancelled.
 

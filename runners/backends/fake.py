@@ -169,9 +169,10 @@ class FakeSandbox:
 class FakePrepared:
     """See Prepared. Tests set ``alive``."""
 
-    def __init__(self, open_: Callable[[], FakeSandbox], limits: Limits) -> None:
+    def __init__(self, open_: Callable[[], FakeSandbox], limits: Limits, read_only: bool) -> None:
         self._open = open_
         self.limits = limits
+        self.read_only = read_only
         self.alive = True
         self.opened = False
         self.closed = False
@@ -182,7 +183,8 @@ class FakePrepared:
 
     def fits(self, request: SandboxRequest) -> bool:
         """See Prepared."""
-        return request.limits.disk_bytes == self.limits.disk_bytes
+        same = request.read_only == self.read_only
+        return same and request.limits.disk_bytes == self.limits.disk_bytes
 
     def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
         """See Prepared."""
@@ -228,10 +230,12 @@ class FakeBackend:
         cancel.check()
         return self._new()
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         """See Backend."""
         cancel.check()
-        made = FakePrepared(self._new, limits)
+        made = FakePrepared(self._new, limits, read_only)
         self.prepared.append(made)
         return made
 

@@ -74,9 +74,11 @@ class LocalBackend:
         finally:
             client.close()
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         """See Backend. The engine is there already."""
-        del limits, cancel
+        del limits, cancel, read_only
         return None
 
     def sweep(self) -> int:

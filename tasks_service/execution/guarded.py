@@ -46,9 +46,11 @@ class GuardedBackend:
             self.refused = error
             raise
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         """See Backend. What is prepared asks nobody: use ``open``."""
-        return self._backend.prepare(limits, cancel)
+        return self._backend.prepare(limits, cancel, read_only=read_only)
 
     def sweep(self) -> int:
         """See Backend."""

@@ -1,8 +1,8 @@
 """Runners that wait for runs: made ahead, each used by one run and destroyed after it.
 
 In: a backend. Out: a backend whose ``open`` takes a waiting runner where
-there is one and makes one where there is none. Used by workers; a runner that
-waits belongs to nobody yet and holds nothing of any run.
+there is one and makes one where there is none. Used by ``warm_backends``; a
+runner that waits belongs to nobody yet and holds nothing of any run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 from runners.backends.base import Backend, Limits, Prepared, SandboxRequest
 from runners.model.cancellation import Cancellation
@@ -28,14 +27,6 @@ LOOK_S = 10.0
 _AGAIN_S = (5.0, 120.0)
 _END_S = 30.0
 _log = get_logger(__name__)
-
-
-class GetBackend(Protocol):
-    """Yields the backend of an isolation level (see ``service_place.Backends``)."""
-
-    def get(self, isolation: str = "") -> Backend:
-        """Return it; empty is the installation's own level."""
-        ...
 
 
 @dataclass(slots=True)
@@ -53,61 +44,17 @@ class _Coming:
     prepared: Prepared | None = None
 
 
-class WarmBackends:
-    """See GetBackend: the installation's own level has waiting runners, others have none.
+class WarmPool:
+    """See Backend. Thread-safe.
 
     Args:
-        backends: Make runners.
-        least: How many wait at least; 0 and none ever waits.
-        most: How many runs there are at once.
-        max_age_s: One that waited longer is destroyed and made anew.
+        backend: Makes runners.
         limits: Bounds of those that wait: of runs that ask for none.
-        level: Name of the installation's own level where it is set by name.
+        least: How many wait at least.
+        most: How many wait at most: what may run at once.
+        max_age_s: One that waited longer is destroyed and made anew.
+        read_only: For whose runs they are (see SandboxRequest).
     """
-
-    def __init__(
-        self,
-        backends: GetBackend,
-        *,
-        least: int,
-        most: int,
-        max_age_s: float,
-        limits: Limits | None = None,
-        level: str = "",
-    ) -> None:
-        self._backends = backends
-        self._level = level
-        self._pool = (
-            WarmPool(
-                backends.get,
-                limits or Limits(),
-                least=least,
-                most=most,
-                max_age_s=max_age_s,
-            )
-            if least
-            else None
-        )
-
-    def get(self, isolation: str = "") -> Backend:
-        """See GetBackend."""
-        if self._pool is not None and isolation in ("", self._level):
-            return self._pool
-        return self._backends.get(isolation)
-
-    def start(self) -> None:
-        """Begin to make runners."""
-        if self._pool is not None:
-            self._pool.start()
-
-    def close(self) -> None:
-        """Destroy all that wait; from now on runners are made when they are asked for."""
-        if self._pool is not None:
-            self._pool.close()
-
-
-class WarmPool:
-    """See Backend. Thread-safe; see WarmBackends for the arguments."""
 
     def __init__(
         self,
@@ -117,11 +64,14 @@ class WarmPool:
         least: int,
         most: int,
         max_age_s: float,
+        read_only: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._get = backend
         self._limits = limits
         self._max_age_s = max_age_s
+        self._read_only = read_only
+        self._trust = "untrusted" if read_only else "trusted"
         self._now = now
         self._at_once = max(1, (os.cpu_count() or 1) // 2)
         self._changed = threading.Condition()
@@ -164,9 +114,11 @@ class WarmPool:
         metrics.RUNNER_START.labels(word).observe(time.monotonic() - began)
         return sandbox
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         """See Backend."""
-        return self._get().prepare(limits, cancel)
+        return self._get().prepare(limits, cancel, read_only=read_only)
 
     def sweep(self) -> int:
         """See Backend."""
@@ -224,7 +176,8 @@ class WarmPool:
         """Wait for one that is being made, if nobody else does; None if there is none."""
         with self._changed:
             coming = next((one for one in self._coming if not (one.asked or one.over)), None)
-            if coming is None or request.limits.disk_bytes != self._limits.disk_bytes:
+            other = request.limits.disk_bytes != self._limits.disk_bytes
+            if coming is None or other or request.read_only != self._read_only:
                 return None
             coming.asked = True
         forget = cancel.on_cancel(self._wake)
@@ -271,7 +224,7 @@ class WarmPool:
         if now < self._not_before:
             return 0
         wanted = self._demand.wanted(now)
-        metrics.WARM_WANTED.set(wanted)
+        metrics.WARM_WANTED.labels(self._trust).set(wanted)
         free = sum(1 for one in self._coming if not (one.asked or one.over))
         missing = wanted - len(self._waiting) - free
         return max(0, min(missing, self._at_once - len(self._coming)))
@@ -298,7 +251,7 @@ class WarmPool:
         began = time.monotonic()
         prepared: Prepared | None = None
         try:
-            prepared = self._get().prepare(self._limits, self._stop)
+            prepared = self._get().prepare(self._limits, self._stop, read_only=self._read_only)
             metrics.RUNNER_BOOT.observe(time.monotonic() - began)
             self._failures = 0
             if prepared is None:
@@ -338,7 +291,7 @@ class WarmPool:
         self._drop([prepared], "stopped")
 
     def _count(self) -> None:
-        metrics.WARM_READY.set(len(self._waiting))
+        metrics.WARM_READY.labels(self._trust).set(len(self._waiting))
 
     def _drop(self, prepared: Sequence[Prepared], reason: str) -> None:
         if not prepared:

@@ -22,7 +22,7 @@ from tasks_service.execution.guarded import GuardedBackend
 from tasks_service.execution.job import Job, Place
 from tasks_service.execution.run import Execution
 from tasks_service.execution.service_place import ServiceRegistries
-from tasks_service.execution.warm import GetBackend
+from tasks_service.execution.warm_backends import GetBackend
 from tasks_service.model.log import LogChunk
 from tasks_service.model.run import Claim, RunEnd
 from tasks_service.process_log import get_logger

@@ -16,7 +16,7 @@ from runners.model.errors import RunnerError
 from tasks_service.blobs import BlobStore
 from tasks_service.config import Settings
 from tasks_service.execution.service_place import Backends
-from tasks_service.execution.warm import WarmBackends
+from tasks_service.execution.warm_backends import WarmBackends
 from tasks_service.model.access import Worker as WorkerRow
 from tasks_service.model.run import Claim
 from tasks_service.process_log import get_logger

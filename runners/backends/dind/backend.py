@@ -48,12 +48,15 @@ class DindBackend:
             made.close()
             raise
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         """See Backend."""
         said: list[tuple[str, str]] = []
         request = SandboxRequest(
             f"warm-{secrets.token_hex(4)}",
             limits=limits,
+            read_only=read_only,
             notice=lambda level, text: said.append((level, text)),
         )
         runner, found, made = self._start(request)
@@ -62,7 +65,7 @@ class DindBackend:
             runner.boot(request)
             runner.await_root(cancel)
             runner.await_engine(cancel)
-            return PreparedRunner(runner, found, limits, said, made)
+            return PreparedRunner(runner, found, request, said, made)
         except BaseException:
             made.close()
             raise

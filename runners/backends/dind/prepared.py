@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from runners.backends.base import Limits, SandboxRequest
+from runners.backends.base import SandboxRequest
 from runners.backends.dind.furnish import furnish
 from runners.backends.dind.outer import Outer
 from runners.backends.dind.runner import Runner
 from runners.model.cancellation import Cancellation
-from runners.model.errors import RunnerLost
+from runners.model.errors import RunnerLost, SystemFault
 from runners.sandbox import Sandbox
 
 PING_S = 2.0
@@ -29,7 +29,7 @@ class PreparedRunner:
     Args:
         runner: Booted; its engine answered.
         found: The engine that holds it.
-        limits: It was made with.
+        made_for: What it was made with: its limits, and for whose runs.
         notices: What was said while it was made; told to its run.
         made: Undoes all of it.
     """
@@ -38,13 +38,13 @@ class PreparedRunner:
         self,
         runner: Runner,
         found: Outer,
-        limits: Limits,
+        made_for: SandboxRequest,
         notices: Sequence[tuple[str, str]],
         made: ExitStack,
     ) -> None:
         self._runner = runner
         self._found = found
-        self._limits = limits
+        self._made_for = made_for
         self._notices = tuple(notices)
         self._made = made
         self._lock = threading.Lock()
@@ -56,26 +56,27 @@ class PreparedRunner:
 
     def fits(self, request: SandboxRequest) -> bool:
         """See Prepared. The disk is of one size for good."""
-        return request.limits.disk_bytes == self._limits.disk_bytes
+        made = self._made_for
+        same = request.read_only == made.read_only
+        return same and request.limits.disk_bytes == made.limits.disk_bytes
 
     def open(self, request: SandboxRequest, cancel: Cancellation) -> Sandbox:
         """See Prepared."""
         self._take()
         try:
+            self._check(request)
             cancel.check()
             for level, text in self._notices:
                 request.notice(level, text)
-            limits = None if request.limits == self._limits else request.limits
+            limits = None if request.limits == self._made_for.limits else request.limits
             with ThreadPoolExecutor(1) as pool:
                 adopted = pool.submit(self._runner.adopt, request.run_id, limits)
-                sandbox = furnish(
-                    self._runner, self._found, request, cancel, self._made, warm=True
-                )
+                sandbox = furnish(self._runner, self._found, request, cancel, self._made, warm=True)
                 adopted.result()
-            return sandbox
         except BaseException:
             self._made.close()
             raise
+        return sandbox
 
     def close(self) -> None:
         """See Prepared."""
@@ -84,6 +85,10 @@ class PreparedRunner:
                 return
             self._taken = True
         self._made.close()
+
+    def _check(self, request: SandboxRequest) -> None:
+        if not self.fits(request):
+            raise SystemFault("a runner was to be given to a run that it was not made for")
 
     def _take(self) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ from runners.backends.dind.backend import DindBackend
 from runners.backends.dind.config import DindConfig
 from runners.backends.dind.outer import Outer
 from runners.model.cancellation import Cancellation
-from runners.model.errors import Canceled, RunnerLost
+from runners.model.errors import Canceled, RunnerLost, SystemFault
 from tests.integration.isolation.conftest import leftovers
 from tests.integration.isolation.test_life import run, until
 
@@ -93,6 +93,16 @@ def test_it_takes_what_its_run_brings(
 
 def test_another_size_of_disk_does_not_fit(waiting: Prepared) -> None:
     assert not waiting.fits(SandboxRequest("x", limits=Limits(disk_bytes=1 << 30)))
+
+
+def test_one_made_for_trusted_runs_is_destroyed_rather_than_given_to_another(
+    waiting: Prepared,
+) -> None:
+    request = SandboxRequest("pull", read_only=True)
+    assert not waiting.fits(request)
+    with pytest.raises(SystemFault):
+        waiting.open(request, Cancellation())
+    assert not waiting.usable()
 
 
 def test_its_death_is_noticed(waiting: Prepared, config: DindConfig, outer_engine: Outer) -> None:

@@ -30,7 +30,7 @@ def metric(up: Up, name: str) -> float:
 
 
 def ready(up: Up) -> bool:
-    return metric(up, "tasks_warm_runners_ready") == 1
+    return metric(up, 'tasks_warm_runners_ready{trust="trusted"}') == 1
 
 
 def mine(up: Up, engine: str) -> list[str]:

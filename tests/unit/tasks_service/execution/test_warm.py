@@ -12,7 +12,8 @@ from runners.backends.base import Limits, Prepared, SandboxRequest
 from runners.backends.fake import FakeBackend, FakePrepared
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Canceled, Unavailable
-from tasks_service.execution.warm import WarmBackends, WarmPool
+from tasks_service.execution.warm import WarmPool
+from tasks_service.execution.warm_backends import WarmBackends
 from tests.faults.service import OneBackend, wait_for
 
 REQUEST = SandboxRequest("run")
@@ -27,13 +28,15 @@ class Slow(FakeBackend):
         self.let = threading.Semaphore(0)
         self.error: Exception | None = None
 
-    def prepare(self, limits: Limits, cancel: Cancellation) -> Prepared | None:
+    def prepare(
+        self, limits: Limits, cancel: Cancellation, *, read_only: bool = False
+    ) -> Prepared | None:
         self.asked += 1
         while not self.let.acquire(timeout=0.01):
             cancel.check()
         if self.error is not None:
             raise self.error
-        return super().prepare(limits, cancel)
+        return super().prepare(limits, cancel, read_only=read_only)
 
 
 Make = Callable[..., WarmPool]
@@ -184,9 +187,29 @@ def test_the_end_destroys_what_waits_and_what_comes(make: Make) -> None:
 def test_only_the_installations_own_level_waits() -> None:
     backend = FakeBackend()
     warm = WarmBackends(OneBackend(backend), least=1, most=1, max_age_s=60, level="D3")
-    assert isinstance(warm.get(), WarmPool)
+    assert warm.get() is not backend
     assert warm.get("D3") is warm.get()
     assert warm.get("D2") is backend
+
+
+def test_runs_of_pull_requests_never_get_what_waits_for_trusted_runs() -> None:
+    backend = FakeBackend()
+    warm = WarmBackends(OneBackend(backend), least=1, most=1, max_age_s=600)
+    warm.start()
+    try:
+        wait_for(lambda: [one.read_only for one in backend.prepared] == [False])
+        untrusted = SandboxRequest("pull", read_only=True)
+        assert not warm.get().open(untrusted, Cancellation()).warm
+        # Now there was one, and another waits for the next: one of its own.
+        wait_for(lambda: [one.read_only for one in backend.prepared] == [False, True])
+        wait_for(lambda: warm.get().open(untrusted, Cancellation()).warm)
+        opened = [one for one in backend.prepared if one.opened]
+        assert all(one.read_only for one in opened)
+        assert warm.get().open(REQUEST, Cancellation()).warm
+        assert backend.prepared[0].opened
+    finally:
+        warm.close()
+    assert all(one.opened or one.closed for one in backend.prepared)
 
 
 def test_none_is_made_where_none_is_wanted() -> None:
