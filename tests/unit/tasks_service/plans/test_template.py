@@ -180,8 +180,9 @@ BOMBS = [
 def test_no_template_outlasts_or_outgrows_its_limits(text: str) -> None:
     start = time.thread_time()
     rendered = render(text)
-    # Twice the limit: the last call may be under way when the time is over.
-    assert time.thread_time() - start < 2.0
+    # Four times the limit: the last call may be under way when the time is over, and what is
+    # parsed is counted, not timed; slow machines take twice as long.
+    assert time.thread_time() - start < 4.0
     assert rendered.text is None or len(rendered.text) < 100_000
 
 
