@@ -46,7 +46,7 @@ from tasks_service.store.rows import (
     run_place,
     seal_secrets,
 )
-from tasks_service.store.run_filter import conditions, cursor_of, position
+from tasks_service.store.run_filter import conditions, cursor_of, page_order, position
 from tasks_service.store.tables import run_images, runs, workers
 
 MAX_PAGE = 500
@@ -134,7 +134,10 @@ class RunStore:
             wanted.append(runs.c.sequence < position(cursor))
 
         def work(connection: Connection) -> RunPage:
-            query = select(runs).where(*wanted).order_by(runs.c.sequence.desc()).limit(limit + 1)
+            order = page_order(connection, which)
+            # Numbers first: what has to be sorted for a page are not whole rows.
+            page = select(runs.c.sequence).where(*wanted).order_by(order).limit(limit + 1)
+            query = select(runs).where(runs.c.sequence.in_(page)).order_by(runs.c.sequence.desc())
             rows = connection.execute(query).all()
             more, rows = len(rows) > limit, rows[:limit]
             images = _images(connection, [row.sequence for row in rows])

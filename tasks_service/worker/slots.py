@@ -78,7 +78,8 @@ class Slots:
             if self._closed or self._idle <= self._signals:
                 return False
             self._signals += 1
-            self._changed.notify()
+            # All: one that pauses after a failure listens here too, and would keep it.
+            self._changed.notify_all()
             return True
 
     @property

@@ -24,6 +24,7 @@ from tasks_service.queue import Consumer, Queue
 from tasks_service.sources.folders import sweep as sweep_sources
 from tasks_service.store import Store
 from tasks_service.worker.heartbeat import Heartbeat
+from tasks_service.worker.limited import Limited
 from tasks_service.worker.performer import Performer
 from tasks_service.worker.slots import Slots
 from tasks_service.worker.sources import ServiceSources
@@ -77,7 +78,7 @@ class Worker:
             level=settings.isolation,
         )
         self._draining = False
-        self._passed_on = 0.0
+        self._pass_on = Limited(self._tell_others, every_s=_PASS_ON_S)
         self._deadline = 0.0
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -100,7 +101,8 @@ class Worker:
             claim=self._claim,
             perform=self._performer.perform,
             poll_s=POLL_S if listens else ALONE_POLL_S,
-            saturated=self._pass_on,
+            # One message may stand for many runs: another worker is woken.
+            saturated=self._pass_on if settings.redis_url else lambda: None,
             idles=self._ask,
         )
         self._consumer: Consumer | None = None
@@ -204,13 +206,6 @@ class Worker:
     def _ask(self) -> None:
         if self._consumer is not None:
             self._consumer.ask()
-
-    def _pass_on(self) -> None:
-        """Wake another worker: one message may stand for many runs."""
-        now = time.monotonic()
-        if self._settings.redis_url and now - self._passed_on >= _PASS_ON_S:
-            self._passed_on = now
-            self._tell_others()
 
     def _tell_others(self) -> None:
         try:

@@ -108,10 +108,10 @@ def _queue_up(place: Service, number: int) -> None:
 
 
 def _copies(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each stored run: made of a real one, spread over 200 days."""
+    """Yield a row for each stored run, oldest first: made of a real one, spread over 200 days."""
     statuses = ("Succeeded",) * 18 + ("Failed", "Canceled")
     for number in count():
-        shift = -number * 172.8
+        shift = (number - STORED) * 172.8
         yield first | {
             "id": f"bench{number:08d}",
             "task": f"team-{number % 500}",
@@ -155,7 +155,7 @@ def queries(place: Place) -> Iterator[Row]:
             fill(found)
             link = found.connect()
             page = link.call("GET", "/api/v1/runs?limit=50")["cursor"]
-            since = link.call("GET", "/api/v1/runs/bench00001000")["createTime"]
+            since = link.call("GET", "/api/v1/runs/bench00099000")["createTime"]
             paths = {
                 "list": "/api/v1/runs?limit=50",
                 "page": f"/api/v1/runs?limit=50&cursor={page}",

@@ -509,3 +509,21 @@ def test_the_runs_of_a_dead_worker_are_lost_at_once(store: Store) -> None:
     store.recovery.expire("w1")
     assert store.recovery.lost() == ("r1",)
     assert store.workers.list() == ()
+
+
+def test_runs_of_a_time_are_the_newest_first_whether_few_or_many(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = {}
+    for name in ("r1", "r2", "r3", "r4"):
+        moments[name] = store.runs.accept(new(), run_id=name).created
+        time.sleep(0.01)
+    for many in (0, 2, 5000):
+        monkeypatch.setattr("tasks_service.store.run_filter._MANY", many)
+        since = RunFilter(since=moments["r2"])
+        assert [run.id for run in store.runs.list(since).runs] == ["r4", "r3", "r2"]
+        first = store.runs.list(since, limit=2)
+        rest = store.runs.list(since, limit=2, cursor=first.cursor)
+        assert [run.id for run in (*first.runs, *rest.runs)] == ["r4", "r3", "r2"]
+        between = RunFilter(since=moments["r2"], until=moments["r4"])
+        assert [run.id for run in store.runs.list(between).runs] == ["r3", "r2"]
