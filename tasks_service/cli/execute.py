@@ -7,6 +7,7 @@ the engine; called by ``run`` and ``build``.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import secrets
@@ -167,10 +168,18 @@ def request_of(options: RunOptions, source: str) -> RunRequest:
 def _here(options: RunOptions) -> Place:
     """Return this machine as a place that is the user's own."""
 
+    def login(host: str) -> tuple[str, str]:
+        # The user named this registry as the source.
+        found = find_logins(
+            registry=options.registry, named=(), texts=(f"{host}/",), hub=False, env=os.environ
+        )
+        return next(((x.username, x.password) for x in found if x.registry == host), ("", ""))
+
     def opened(job: Job, cancel: Cancellation, say: Say) -> AbstractContextManager[Source]:
+        settings = SourceSettings.from_environment(os.environ)
         return open_source(
             job.request.source,
-            settings=SourceSettings.from_environment(os.environ),
+            settings=dataclasses.replace(settings, registry_login=login),
             cancel=cancel,
             notice=lambda text: say("info", text),
         )

@@ -1,4 +1,4 @@
-"""Ask a registry for the digest of a tag, or put a tag on a manifest that is there.
+"""Ask a registry for the digest of a tag, put a tag on a manifest, read manifests and blobs.
 
 Tags are asked for by HEAD only, conditional, under the egress rules. All four
 kinds of manifests are accepted: a registry that must not answer with an index
@@ -15,7 +15,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import quote, urlencode, urlsplit
+from typing import IO
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpx2
 
@@ -39,6 +40,7 @@ _TIMEOUT_S = 10.0
 _MAX_TOKEN = 64 * 1024
 _MAX_MANIFEST = 4 << 20
 _WHOLE_S = 30.0
+_REDIRECTS = 5
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
@@ -65,6 +67,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest as the registry holds it; ``digest`` is that of ``content``."""
+
+    digest: str
+    kind: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _Answered:
     """An answer that was read to its end."""
 
@@ -77,11 +88,12 @@ class RegistryClient:
     """Asks registries. One thread at a time; close it at the end.
 
     Args:
-        policy: Where requests may go. Registries are named by users' Dockerfiles.
+        policy: Where requests may go. Registries are named by users' Dockerfiles. None is
+            the user's own machine, where nothing is refused.
         login: Logins by registry host.
     """
 
-    def __init__(self, policy: EgressPolicy, login: Login) -> None:
+    def __init__(self, policy: EgressPolicy | None, login: Login) -> None:
         self._http = egress_client(policy, what="registry", timeout=_TIMEOUT_S)
         self._login = login
         self._tokens: dict[tuple[str, str, str], str] = {}
@@ -155,6 +167,71 @@ class RegistryClient:
             {"Content-Type": kind}, write=True, body=got.content,
         )  # fmt: skip
         self._check(put, host, reference)
+
+    def manifest(self, reference: str) -> Manifest:
+        """Return the manifest of a tag or digest.
+
+        Raises:
+            NotFound: There is none.
+            TooMany, Denied, InvalidInput, Unavailable: See ``digest``.
+        """
+        ref = ImageRef.parse(reference)
+        host, path = _place(ref)
+        place = f"/v2/{path}/manifests/{quote(ref.digest or ref.tag or 'latest')}"
+        url = f"{_scheme(host)}://{host}{place}"
+        got = self._ask("GET", url, ref.registry_host, path, {"Accept": ACCEPT})
+        _check_read(got.status_code, got.headers, host, reference)
+        digest = "sha256:" + hashlib.sha256(got.content).hexdigest()
+        if ref.digest and ref.digest != digest:
+            raise Unavailable(f"registry {host} answered with something else than {reference}")
+        return Manifest(digest, got.headers.get("content-type", ""), got.content)
+
+    def blob(
+        self, reference: str, digest: str, size: int, file: IO[bytes], check: Callable[[], None]
+    ) -> None:
+        """Write a blob of ``reference``'s repository into a file.
+
+        Redirects to a store are followed, without the login.
+
+        Args:
+            reference: Names the repository.
+            digest: Of the blob; what comes must have it.
+            size: Its bytes; more are not read.
+            file: Open for writing.
+            check: Called again and again; raises to end it.
+
+        Raises:
+            NotFound, TooMany, Denied, InvalidInput, Unavailable: See ``digest``.
+        """
+        ref = ImageRef.parse(reference)
+        host, path = _place(ref)
+        url = f"{_scheme(host)}://{host}/v2/{path}/blobs/{digest}"
+        token = self._tokens.get((ref.registry_host, path, "pull"), "")
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": token} if token else {})
+        for _ in range(_REDIRECTS + 1):
+            check()
+            try:
+                with self._http.stream("GET", url, headers=headers) as answer:
+                    if answer.status_code in (301, 302, 303, 307, 308):
+                        url = _next(url, answer.headers.get("location", ""), host)
+                        headers.pop("Authorization", None)
+                        continue
+                    _check_read(answer.status_code, answer.headers, host, f"{ref.path}@{digest}")
+                    found, count = hashlib.sha256(), 0
+                    for chunk in answer.iter_raw():
+                        check()
+                        count += len(chunk)
+                        if count > size:
+                            break
+                        found.update(chunk)
+                        file.write(chunk)
+            except httpx2.HTTPError as error:
+                words = str(error) or type(error).__name__
+                raise Unavailable(f"registry {host} does not answer: {words[:200]}") from error
+            if count != size or f"sha256:{found.hexdigest()}" != digest:
+                raise Unavailable(f"registry {host} answered with something else than {digest}")
+            return
+        raise Unavailable(f"registry {host} redirects more than {_REDIRECTS} times")
 
     def _check(self, answer: _Answered, host: str, reference: str) -> None:
         code = answer.status_code
@@ -237,6 +314,28 @@ class RegistryClient:
         except (ValueError, AttributeError):
             return ""
         return f"Bearer {token}" if isinstance(token, str) and token.isprintable() else ""
+
+
+def _check_read(code: int, headers: httpx2.Headers, host: str, what: str) -> None:
+    if code == 404:
+        raise NotFound(f"{what} is not there (any more)")
+    if code in (401, 403):
+        raise Denied(
+            f"registry {host} refuses to have {what} read (status {code})",
+            hint="use `docker login`; for a stored task `tasks credential add`",
+        )
+    if code in (429, 503):
+        raise TooMany(host, _retry_after(headers))
+    if code != 200:
+        raise Unavailable(f"registry {host} answered with status {code} for {what}")
+
+
+def _next(url: str, target: str, host: str) -> str:
+    """Return where a redirect leads: by https, or by http where the registry is asked so."""
+    found = urljoin(url, target)
+    if urlsplit(found).scheme not in ("https", urlsplit(url).scheme):
+        raise Unavailable(f"registry {host} redirects to {urlsplit(found).scheme[:20]!r}")
+    return found
 
 
 def _place(ref: ImageRef) -> tuple[str, str]:

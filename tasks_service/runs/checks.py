@@ -15,10 +15,12 @@ from tasks_service.egress.policy import EgressPolicy
 from tasks_service.model.run import NO_SOURCE, UPLOAD, BuildRequest, RunRequest, RunSecrets
 from tasks_service.plans.compile import CompileOptions, compile_task
 from tasks_service.plans.variables import RunVariables
+from tasks_service.registries.access import own_host
 from tasks_service.runs import words
 from tasks_service.runs.fields import FieldError, pointer
 from tasks_service.sources.location import (
     ArchiveLocation,
+    ArtifactLocation,
     GitLocation,
     LocalDirectory,
     parse_location,
@@ -42,10 +44,11 @@ _STAND_INS = RunVariables(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator allows."""
+    """What the operator allows. ``registry``: the service's own, which may be asked."""
 
     max_timeout_s: float
     policy: EgressPolicy
+    registry: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
@@ -59,7 +62,7 @@ class Rules:
             allow_networks=settings.allow_networks,
             allow_http=settings.allow_http_sources,
         )
-        return cls(settings.max_timeout, policy)
+        return cls(settings.max_timeout, policy, own_host(settings))
 
 
 def request_errors(
@@ -133,6 +136,8 @@ def _source(request: RunRequest, rules: Rules, *, stored: bool) -> Iterator[Fiel
             if location.credential is not None:
                 yield FieldError("/source", "holds a login, which would be shown: give 'gitToken'")
             rules.policy.check_text(_url(location), what="source")
+        elif isinstance(location, ArtifactLocation) and location.host != rules.registry:
+            rules.policy.check_text(f"https://{location.host}/", what="source")
     except RunnerError as error:
         yield FieldError("/source", error.message + (f"; {error.hint}" if error.hint else ""))
 

@@ -37,6 +37,10 @@ def _action(name: str) -> Callable[[Request], Answer]:
         from tasks_service.sources.unpack import unpack_archive
 
         return unpack_archive
+    if name == "artifact":
+        from tasks_service.sources.unpack import unpack_artifact
+
+        return unpack_artifact
     from tasks_service.sources.git_fetch import fetch_git
 
     return fetch_git

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from runners.model.errors import InvalidInput
+from runners.model.image import ImageRef
 from tasks_service.sources.refs import check_directory, check_ref
 
 MAX_LENGTH = 2048
@@ -92,7 +93,24 @@ class ArchiveLocation:
     credential: Credential | None = None
 
 
-Location = NoSource | LocalDirectory | GitLocation | ArchiveLocation
+@dataclass(frozen=True, slots=True)
+class ArtifactLocation:
+    """Files that a registry holds as an OCI artifact (K-10)."""
+
+    reference: str
+    """``host[:port]/repository`` with a tag or a digest."""
+    host: str
+    directory: str = ""
+    credential: None = None
+    """Logins of registries are kept elsewhere; an address holds none."""
+
+    @property
+    def display(self) -> str:
+        """The location for messages and the record."""
+        return f"oci://{self.reference}" + (f"#:{self.directory}" if self.directory else "")
+
+
+Location = NoSource | LocalDirectory | GitLocation | ArchiveLocation | ArtifactLocation
 
 
 def parse_location(text: str, *, allow_http: bool = False) -> Location:
@@ -154,14 +172,15 @@ def _scheme_refused(scheme: str) -> InvalidInput:
         "file": "give the directory itself: it is copied, not cloned",
         "git": "the git:// protocol is neither encrypted nor authenticated; use https://",
         "http": "use https://, or set TASKS_ALLOW_HTTP_SOURCES=1 if you trust the network",
-        "oci": "sources stored as OCI artifacts are not supported yet; use Git or a tarball",
     }.get(scheme.lower(), "")
     return InvalidInput(
-        f"source URL scheme {short(scheme)!r} is not allowed (allowed: https, ssh)", hint=hint
+        f"source URL scheme {short(scheme)!r} is not allowed (allowed: https, ssh, oci)", hint=hint
     )
 
 
 def _parse_url(text: str, scheme: str, *, allow_http: bool) -> Location:
+    if scheme == "oci":
+        return _parse_artifact(text)
     if scheme not in ("https", "http", "ssh"):
         raise _scheme_refused(scheme)
     base, mark, fragment = text.partition("#")
@@ -192,6 +211,35 @@ def _parse_url(text: str, scheme: str, *, allow_http: bool) -> Location:
             clean + (f"?{query}" if question else ""), hostport, shown, directory, credential
         )
     return GitLocation(clean, scheme, hostport, ref, directory, credential)
+
+
+def _parse_artifact(text: str) -> ArtifactLocation:
+    base, mark, fragment = text.partition("#")
+    _check_url_text(base, "oci")
+    named = base[len("oci://") :]
+    authority, _, path = named.partition("/")
+    if "@" in authority:
+        raise InvalidInput(
+            "an oci source takes no login in its address",
+            hint="use `docker login`; for a stored task `tasks credential add`",
+        )
+    host = _check_host(authority)
+    if not path or not ("." in host or ":" in authority or host == "localhost"):
+        raise InvalidInput(
+            f"source {short(base)!r} does not name a registry and a repository",
+            hint="write oci://registry.example/repository:tag",
+        )
+    ref = ImageRef.parse(named).with_default_tag()
+    directory = ""
+    if mark:
+        tag, _, directory = fragment.partition(":")
+        if tag or not directory:
+            raise InvalidInput(
+                "an artifact's tag goes before the '#'",
+                hint="write oci://registry.example/repository:tag#:directory",
+            )
+        check_directory(directory)
+    return ArtifactLocation(str(ref), ref.registry_host, directory)
 
 
 def _check_url_text(base: str, scheme: str) -> None:

@@ -19,6 +19,7 @@ from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.folders import private_folder
 from tasks_service.sources.location import (
     ArchiveLocation,
+    ArtifactLocation,
     GitLocation,
     LocalDirectory,
     NoSource,
@@ -70,7 +71,7 @@ def open_source(
         InvalidInput: The text breaks a rule, or the source does.
         SourceNotFound: The directory, repository, ref or subdirectory is
             not there.
-        Denied, Unavailable: See ``git.fetch_git`` and ``archive``.
+        Denied, Unavailable: See ``git.fetch_git``, ``archive`` and ``artifact``.
         RunnerError: The reason of ``cancel``.
     """
     location = parse_location(text, allow_http=settings.allow_http)
@@ -97,12 +98,17 @@ def _local(path: Path) -> Path:
 
 
 def _fetch(
-    location: GitLocation | ArchiveLocation,
+    location: GitLocation | ArchiveLocation | ArtifactLocation,
     folder: Path,
     settings: SourceSettings,
     cancel: Cancellation,
     notice: Callable[[str], None],
 ) -> Source:
+    if isinstance(location, ArtifactLocation):
+        from tasks_service.sources.artifact import fetch_artifact
+
+        notice(f"Artifact {fetch_artifact(location, folder, settings, cancel)}")
+        return Source(directory_of(folder, location.directory), location.display, remote=True)
     if isinstance(location, ArchiveLocation):
         from tasks_service.sources.archive import fetch_archive
 

@@ -6,7 +6,7 @@ In: the environment. Out: SourceSettings, handed down from the command line.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,8 @@ class SourceSettings:
             unpack to less than 256 MiB are not asked.
         folder: Where the sources of this user live while runs need them.
         environment: Proxy and certificate settings passed to Git.
+        registry_login: User name and password of the registry that an ``oci://`` source
+            names; both empty where there is none.
         submodules: Fetch the submodules of Git sources.
         egress: Rules for where sources may come from; None on the user's own
             machine, where nothing is refused.
@@ -70,6 +72,9 @@ class SourceSettings:
     folder: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     egress: EgressPolicy | None = None
+    registry_login: Callable[[str], tuple[str, str]] = field(
+        default=lambda _host: ("", ""), repr=False
+    )
     submodules: bool = False
     mirrors: Mirrors | None = None
 

@@ -1,7 +1,7 @@
 """Unpack one tarball in the throw-away process, entry by entry, by own rules.
 
 In: a file ``archive`` in the current folder, or an open file that was handed
-down. Out: its content below ``tree``.
+down; or the layers of an artifact. Out: their content below ``tree``.
 The standard library reads the headers only; its extraction is not used, since
 its filters were got around more than once (G7). Nothing is written through a
 link: every folder on the way is opened without following one.
@@ -14,6 +14,7 @@ import contextlib
 import gzip
 import lzma
 import os
+import shutil
 import stat
 import tarfile
 import zlib
@@ -63,7 +64,31 @@ def unpack_archive(request: Request) -> Answer:
     unpacker = _Unpacker(Path("tree"), request)
     fd = request.get("archive_fd")
     try:
-        with open(Path("archive") if fd is None else fd, "rb") as file:  # noqa: PTH123 - may be a number
+        _unpack(Path("archive") if fd is None else fd, unpacker, request)
+    finally:
+        unpacker.close()
+    return {"ok": True, "entries": unpacker.entries}
+
+
+def unpack_artifact(request: Request) -> Answer:
+    """Unpack or place the files ``layer-0``, ``layer-1``… into ``tree``, in this order."""
+    unpacker = _Unpacker(Path("tree"), request)
+    try:
+        for number, layer in enumerate(request["layers"]):
+            path = Path(f"layer-{number}")
+            if layer["unpack"]:
+                _unpack(path, unpacker, request)
+            else:
+                unpacker.put(layer["name"], path)
+            path.unlink()
+    finally:
+        unpacker.close()
+    return {"ok": True, "entries": unpacker.entries}
+
+
+def _unpack(archive: Path | int, unpacker: _Unpacker, request: Request) -> None:
+    try:
+        with open(archive, "rb") as file:  # noqa: PTH123 - may be a number
             plain, cut = _plain(file)
             packed = os.fstat(file.fileno()).st_size
             stream = _Counted(plain, request["max_bytes"] + _SLACK, packed, request["max_ratio"])
@@ -84,9 +109,6 @@ def unpack_archive(request: Request) -> Answer:
         if exc.errno is None:
             raise Refusal("bad_archive", error=str(exc)) from exc
         raise
-    finally:
-        unpacker.close()
-    return {"ok": True, "entries": unpacker.entries}
 
 
 def _plain(file: IO[bytes]) -> tuple[IO[bytes], bool]:
@@ -182,6 +204,26 @@ class _Unpacker:
                 self._place(tar, member, parts, parent)
             except FileExistsError:
                 raise Refusal("entry", name=member.name, rule="appears twice") from None
+
+    def put(self, name: str, path: Path) -> None:
+        """Place a whole file under a name."""
+        self.entries += 1
+        if self.entries > self._max_entries:
+            raise Refusal("too_many")
+        parts = _parts(name)
+        if not parts:
+            raise Refusal("entry", name=name, rule="names the root of the archive")
+        with path.open("rb") as source, self._folder(parts[:-1], name) as parent:
+            self._bytes_left -= os.fstat(source.fileno()).st_size
+            if self._bytes_left < 0:
+                raise Refusal("too_large")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            try:
+                target = os.open(parts[-1], flags, 0o644, dir_fd=parent)
+            except FileExistsError:
+                raise Refusal("entry", name=name, rule="appears twice") from None
+            with open(target, "wb") as file:  # noqa: PTH123 - opened by flags
+                shutil.copyfileobj(source, file, _BLOCK)
 
     def _place(
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: list[str], parent: int

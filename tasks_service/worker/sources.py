@@ -20,9 +20,11 @@ from tasks_service.config import Settings
 from tasks_service.errors import NotFound
 from tasks_service.execution.job import Job, Say
 from tasks_service.model.run import UPLOAD
+from tasks_service.registries.access import own_login, policy_of
 from tasks_service.runs.checks import Rules
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.location import (
+    ArtifactLocation,
     Credential,
     GitLocation,
     LocalDirectory,
@@ -87,9 +89,24 @@ class ServiceSources:
         settings = self._base
         if job.secrets.git_token and isinstance(location, GitLocation):
             settings = dataclasses.replace(settings, login=_login(location, job.secrets.git_token))
+        if isinstance(location, ArtifactLocation):
+            settings = dataclasses.replace(
+                settings,
+                egress=policy_of(self._settings),
+                registry_login=lambda host: self._registry_login(job, host),
+            )
         return open_source(
             text, settings=settings, cancel=cancel, notice=lambda words: say("info", words)
         )
+
+    def _registry_login(self, job: Job, host: str) -> tuple[str, str]:
+        """Return the run's own login of a registry, or the service's; no stranger gets one."""
+        if not job.request.trusted:
+            return "", ""
+        for login in job.secrets.credentials:
+            if login.registry.partition("/")[0] == host:
+                return login.username, login.password
+        return own_login(self._settings, host)
 
     @contextmanager
     def _upload(self, digest: str, cancel: Cancellation) -> Iterator[Source]:

@@ -109,6 +109,38 @@ class OwnRegistry:
             self._put(client, name, tag, kind, manifest)
         return _digest(manifest)
 
+    def push_artifact(self, name: str, tag: str, *layers: tuple[bytes, str, dict[str, str]]) -> str:
+        """Push files as an artifact: content, media type and annotations of each; its digest."""
+        with httpx2.Client(
+            base_url=f"http://{self.host}",
+            headers={"Authorization": self.authorization(f"repository:{name}:pull,push")},
+        ) as client:
+            for data in (b"{}", *(layer[0] for layer in layers)):
+                place = client.post(f"/v2/{name}/blobs/uploads/").headers["location"]
+                mark = "&" if "?" in place else "?"
+                done = client.put(f"{place}{mark}digest={_digest(data)}", content=data)
+                assert done.status_code == 201, done.text
+            kind = "application/vnd.oci.image.manifest.v1+json"
+            empty = {"mediaType": "application/vnd.oci.empty.v1+json",
+                     "digest": _digest(b"{}"), "size": 2}  # fmt: skip
+            body = {
+                "schemaVersion": 2,
+                "mediaType": kind,
+                "config": empty,
+                "layers": [
+                    {
+                        "mediaType": of,
+                        "digest": _digest(data),
+                        "size": len(data),
+                        "annotations": notes,
+                    }
+                    for data, of, notes in layers
+                ],
+            }
+            manifest = json.dumps(body).encode()
+            self._put(client, name, tag, kind, manifest)
+        return _digest(manifest)
+
     def _put(self, client: Any, name: str, tag: str, kind: str, manifest: bytes) -> None:
         done = client.put(
             f"/v2/{name}/manifests/{tag}", content=manifest, headers={"Content-Type": kind}

@@ -286,8 +286,6 @@ def is_local(text: str) -> bool:
     from runners.model.errors import InvalidInput
     from tasks_service.sources.location import LocalDirectory, NoSource, parse_location
 
-    if text.startswith("oci://"):
-        return False
     location = parse_location(text, allow_http=True)
     if isinstance(location, LocalDirectory):
         return True

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runners.model.errors import InvalidInput
 from tasks_service.sources.location import (
     ArchiveLocation,
+    ArtifactLocation,
     Credential,
     GitLocation,
     LocalDirectory,
@@ -98,14 +99,21 @@ HOSTILE = [
     ("-", "standard input"),
     ("--upload-pack=touch x", "begins with '-'"),
     ("-oProxyCommand=x", "begins with '-'"),
-    ("ext::sh -c touch% x", "scheme 'ext' is not allowed (allowed: https, ssh)"),
+    ("ext::sh -c touch% x", "scheme 'ext' is not allowed (allowed: https, ssh, oci)"),
     ("fd::3", "scheme 'fd' is not allowed"),
     ("file:///etc", "scheme 'file' is not allowed"),
     ("FILE:///etc", "scheme 'file' is not allowed"),
     ("git://h/r.git", "scheme 'git' is not allowed"),
     ("ftp://h/r.git", "scheme 'ftp' is not allowed"),
     ("gopher://h/r", "scheme 'gopher' is not allowed"),
-    ("oci://h/r:tag", "scheme 'oci' is not allowed"),
+    ("oci://h/r:tag", "does not name a registry"),
+    ("oci://h.example", "does not name a registry"),
+    ("oci://me:secret@h.example/r:1", "takes no login"),
+    ("oci://h.example/r:1#main", "goes before the '#'"),
+    ("oci://h.example/r:1#", "goes before the '#'"),
+    ("oci://h.example/r:1#:../x", "'..'"),
+    ("oci://h.example/UPPER:1", "UPPER"),
+    ("oci://h.example/r@sha256:12", "sha256:12"),
     ("http://h/r.git", "scheme 'http' is not allowed"),
     ("http://127.0.0.1.evil/r.git", "scheme 'http' is not allowed"),
     ("http://127.1/r.git", "neither a name nor an address"),
@@ -213,3 +221,20 @@ def test_any_url_keeps_to_its_transport(start: str, rest: str) -> None:
         assert not found.url.startswith("-")
         assert not found.ref.startswith("-")
         assert ".." not in found.directory.split("/")
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "host", "directory"),
+    [
+        ("oci://h.example/a/b:1", "h.example/a/b:1", "h.example", ""),
+        ("OCI://h.example/a", "h.example/a:latest", "h.example", ""),
+        ("oci://127.0.0.1:5000/a:1#:d/e", "127.0.0.1:5000/a:1", "127.0.0.1:5000", "d/e"),
+        (f"oci://localhost/a@sha256:{'0' * 64}", f"localhost/a@sha256:{'0' * 64}", "localhost", ""),
+    ],
+)
+def test_artifacts(text: str, reference: str, host: str, directory: str) -> None:
+    found = parse_location(text)
+    assert isinstance(found, ArtifactLocation)
+    assert (found.reference, found.host, found.directory) == (reference, host, directory)
+    assert parse_location(found.display) == found
+    assert redactions(found) == ()
