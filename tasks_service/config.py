@@ -166,6 +166,7 @@ class Settings:
     )
     allow_networks: tuple[str, ...] = _setting((), _names, "The same, as networks (10.0.0.0/8).")
     git_submodules: bool = _setting(False, _flag, "Fetch submodules.")
+    git_lfs: bool = _setting(False, _flag, "Fetch Git LFS files.")
     log_format: str = _setting("auto", _text, "auto, json or console.")
     log_level: str = _setting("info", _text, "debug, info, warning or error.")
 

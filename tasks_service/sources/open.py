@@ -126,6 +126,13 @@ def _fetch(
     notice(_told(answer["commit"], str(answer["subject"])))
     if answer.get("lent"):
         notice(f"Received {_size(int(answer['received']))}; the rest was here already")
+    if settings.lfs:
+        from tasks_service.sources.lfs import fetch_lfs
+
+        # Before submodules come in: their files are at other servers.
+        filled = fetch_lfs(location, folder, settings, cancel)
+        if filled.files:
+            notice(f"{filled.files} Git LFS file(s), {_size(filled.bytes)}")
     if answer["submodules"] and settings.submodules:
         from tasks_service.sources.submodules import Budget, fetch_submodules
 

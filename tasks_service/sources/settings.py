@@ -56,6 +56,7 @@ class SourceSettings:
         submodules: Fetch the submodules of Git sources.
         egress: Rules for where sources may come from; None on the user's own
             machine, where nothing is refused.
+        lfs: Fetch the Git LFS files of Git sources.
         mirrors: What earlier fetches brought; None keeps nothing.
     """
 
@@ -76,6 +77,7 @@ class SourceSettings:
         default=lambda _host: ("", ""), repr=False
     )
     submodules: bool = False
+    lfs: bool = False
     mirrors: Mirrors | None = None
 
     @classmethod
@@ -94,6 +96,7 @@ class SourceSettings:
             ssh_agent=env.get("SSH_AUTH_SOCK", ""),
             deadline_s=_seconds(env, "TASKS_SOURCE_TIMEOUT", 600),
             submodules=env.get("TASKS_GIT_SUBMODULES", "") in ("1", "true", "yes"),
+            lfs=env.get("TASKS_GIT_LFS", "") in ("1", "true", "yes"),
             environment={name: env[name] for name in _PASSED_ON if env.get(name)},
         )
 

@@ -54,6 +54,7 @@ class ServiceSources:
             allow_http=True,
             egress=Rules.of(settings).policy,
             submodules=settings.git_submodules,
+            lfs=settings.git_lfs,
             mirrors=Mirrors(settings.state_dir / "mirrors", settings.source_cache)
             if settings.source_cache
             else None,
