@@ -108,6 +108,11 @@ class BuildRequest:
             ignore it for those stages.
         cache_from, cache_to: CSV entries split into dicts with ``type``.
         attrs: Further frontend attributes, already in BuildKit's words.
+        pins: Digests that images the Dockerfile leaves floating are held at,
+            by their full names with tags.
+        marks: Labels that the image gets unless the author gave it some of
+            that name.
+        mark_base: Mark the image with the name and digest of its base too.
     """
 
     context: str
@@ -132,6 +137,9 @@ class BuildRequest:
     shm_size: int | None = None
     ulimits: tuple[str, ...] = ()
     attrs: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+    mark_base: bool = False
 
 
 @dataclass(frozen=True, slots=True)

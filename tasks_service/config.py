@@ -167,6 +167,9 @@ class Settings:
     allow_networks: tuple[str, ...] = _setting((), _names, "The same, as networks (10.0.0.0/8).")
     git_submodules: bool = _setting(False, _flag, "Fetch submodules.")
     git_lfs: bool = _setting(False, _flag, "Fetch Git LFS files.")
+    image_marks: tuple[str, ...] = _setting(
+        (), _names, "Labels that built images get: base, source, revision."
+    )
     log_format: str = _setting("auto", _text, "auto, json or console.")
     log_level: str = _setting("info", _text, "debug, info, warning or error.")
 

@@ -11,19 +11,24 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import BinaryIO
 
 from runners.clients.buildkit.auth import Login, static_logins
 from runners.clients.buildkit.client import BuildKitClient
 from runners.clients.buildkit.contextfs import ContextFS
 from runners.clients.buildkit.options import SolveOptions, TarContext
+from runners.clients.buildkit.reading import read_all
 from runners.clients.buildkit.secrets import MAX_SECRET, Secret
 from runners.clients.buildkit.status import Vertex
 from runners.clients.buildkit.transport import EngineTransport
+from runners.clients.docker_bases import Bases, Marks
+from runners.clients.docker_images import Images
 from runners.clients.docker_transport import Dial
 from runners.clients.docker_workspace import WorkspaceFiles, beneath
 from runners.model.cancellation import Cancellation
 from runners.model.errors import Denied, InvalidInput
+from runners.model.image import ImageRef
 from runners.model.plan import WORKSPACE
 from runners.model.record import BuiltImage
 from runners.sandbox import BuildRequest, BuildResult, BuildSecret, Output
@@ -43,6 +48,7 @@ class Builder:
         secrets: The plan's secrets.
         ssh: Agents the run may use, id → socket.
         host_network: Whether ``--network host`` is allowed.
+        images: The engine's store.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Builder:
         secrets: Mapping[str, str],
         ssh: Mapping[str, str],
         host_network: bool,
+        images: Images,
     ) -> None:
         self._dial = dial
         self._files = files
@@ -65,6 +72,8 @@ class Builder:
         self._secrets = secrets
         self._ssh = ssh
         self._host_network = host_network
+        self._images = images
+        self._made: set[str] = set()
         self._lock = threading.Lock()
         self._client: BuildKitClient | None = None
 
@@ -78,11 +87,17 @@ class Builder:
         client = self._connected()
         progress = _Progress(output)
         with ExitStack() as opened:
-            options = self._options(request, opened)
+            options, marks = self._based(request, self._options(request, opened), output, cancel)
             try:
                 result = client.solve(options, progress=progress, cancel=cancel)
+                labels = marks.corrected(result.base_images)
+                if labels is not None:
+                    # The base moved in between: once more, with all layers made already.
+                    options = replace(options, labels={**options.labels, **labels})
+                    result = client.solve(options, progress=progress, cancel=cancel)
             finally:
                 progress.flush()
+        self._made |= {ImageRef.parse(tag).canonical for tag in request.tags}
         image = None
         if result.image_id:
             image = BuiltImage(request.tags, result.digest or result.image_id)
@@ -94,6 +109,19 @@ class Builder:
             client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def _based(
+        self, request: BuildRequest, options: SolveOptions, output: Output, cancel: Cancellation
+    ) -> tuple[SolveOptions, Marks]:
+        """Return the options with the bases held and the marks added."""
+        if not (request.pins or request.marks or request.mark_base):
+            return options, Marks({})
+        readings = read_all(options, self._connected().facts())
+        bases = Bases(self._images, frozenset(self._made), readings)
+        held = bases.hold(request, output, cancel)
+        pull = options.pull and not held
+        marks = bases.marks(replace(request, pull=pull), cancel)
+        return replace(options, pull=pull, labels={**marks.labels, **options.labels}), marks
 
     def _connected(self) -> BuildKitClient:
         with self._lock:

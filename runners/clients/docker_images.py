@@ -1,4 +1,4 @@
-"""Pull and push through the Engine API, progress as lines, errors told apart.
+"""Pull, push and look up through the Engine API, progress as lines, errors told apart.
 
 References in, output lines and digests out. Used by clients/docker_sandbox.py.
 """
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from runners.clients.docker_sdk import EngineClient, EngineError, translated
 from runners.model.cancellation import Cancellation
-from runners.model.errors import Denied, RunnerError, StepFailed, Unavailable
+from runners.model.errors import Denied, InvalidInput, RunnerError, StepFailed, Unavailable
 from runners.model.image import ImageRef
 from runners.model.record import PushedImage
 from runners.sandbox import Output
@@ -50,7 +50,7 @@ class Images:
         self._client = client
         self._logins = logins
 
-    def pull(self, text: str, output: Output, cancel: Cancellation) -> None:
+    def pull(self, text: str, output: Output, cancel: Cancellation, *, platform: str = "") -> None:
         """Pull one image once.
 
         Raises:
@@ -60,11 +60,77 @@ class Images:
         """
         reference = ImageRef.parse(text).with_default_tag()
         params = {"fromImage": reference.repository, "tag": reference.digest or reference.tag}
+        if platform:
+            params["platform"] = platform
         try:
             for message in self._messages("/images/create", params, reference, cancel):
                 _show(message, output)
         except EngineError as error:
             raise _classified(error.reason, "pull", reference) from error
+
+    def digest(self, text: str) -> str | None:
+        """Return the digest under which an image of the store was pulled.
+
+        Empty for one that was made here, None where there is no such image.
+        """
+        reference = ImageRef.parse(text).with_default_tag()
+        try:
+            found = self._client.call(
+                "GET", f"/images/{quote(str(reference))}/json", f"reading '{reference}'"
+            )
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise
+        wanted = ImageRef.parse(reference.repository).canonical
+        names = found.get("RepoDigests") if isinstance(found, dict) else None
+        for one in names if isinstance(names, list) else []:
+            name, _, digest = str(one).partition("@")
+            with suppress(InvalidInput):
+                if ImageRef.parse(name).canonical == wanted and _DIGEST.fullmatch(digest):
+                    return digest
+        return ""
+
+    def hold(
+        self, text: str, digest: str, output: Output, cancel: Cancellation, *, platform: str = ""
+    ) -> None:
+        """Have an image under its name at a digest, whatever the registry's tag is by now.
+
+        Raises:
+            StepFailed, Denied, Unavailable: See ``pull``.
+        """
+        reference = ImageRef.parse(text).with_default_tag()
+        pinned = f"{reference.repository}@{digest}"
+        self.pull(pinned, output, cancel, platform=platform)
+        self._client.call(
+            "POST",
+            f"/images/{quote(pinned)}/tag",
+            f"naming '{reference}'",
+            params={"repo": reference.repository, "tag": reference.tag},
+        )
+
+    def ask(self, text: str, cancel: Cancellation) -> str:
+        """Return the digest that a tag has in its registry; empty where it does not tell."""
+        reference = ImageRef.parse(text).with_default_tag()
+        doing = f"asking for '{reference}'"
+        try:
+            with self._client.cancellable(cancel), translated(doing):
+                response = self._client.open_stream(
+                    "GET",
+                    f"/distribution/{quote(str(reference))}/json",
+                    headers={"X-Registry-Auth": self._auth(reference.registry_host)},
+                )
+                try:
+                    found = next(json_messages(response.raw), {})
+                finally:
+                    response.close()
+        except EngineError:
+            return ""
+        except ValueError:
+            return ""
+        descriptor = found.get("Descriptor")
+        digest = descriptor.get("digest") if isinstance(descriptor, dict) else ""
+        return str(digest) if _DIGEST.fullmatch(str(digest)) else ""
 
     def push(self, text: str, output: Output, cancel: Cancellation) -> PushedImage:
         """Push one image once; see Sandbox.push."""

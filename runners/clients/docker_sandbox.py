@@ -193,6 +193,7 @@ class DockerSandbox:
                     secrets=self._secrets,
                     ssh=self._ssh,
                     host_network=self._policy.host_network,
+                    images=self._images,
                 )
             return self._builder
 

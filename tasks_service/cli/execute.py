@@ -33,6 +33,7 @@ from tasks_service.cli.summary import print_record, print_summary
 from tasks_service.cli.terminal import SHOW_CURSOR, is_terminal
 from tasks_service.cli.views import choose_view, streams_of
 from tasks_service.execution.job import Job, Place, Say
+from tasks_service.execution.marked import checked_marks
 from tasks_service.execution.run import Execution
 from tasks_service.model.run import RunLimits, RunRequest, RunSecrets
 from tasks_service.sources.folders import sweep as sweep_sources
@@ -191,6 +192,7 @@ def _here(options: RunOptions) -> Place:
         own_machine=True,
         allow_http=allows_http(os.environ),
         environ=os.environ,
+        marks=checked_marks(os.environ.get("TASKS_IMAGE_MARKS", "").replace(",", " ").split()),
         sweep=_sweep,
     )
 

@@ -57,40 +57,60 @@ class GuardedBackend:
         return self._backend.sweep()
 
 
-class _GuardedSandbox:
-    def __init__(self, sandbox: Sandbox, gate: Gate) -> None:
+class SandboxWrapper:
+    """A sandbox that has another one do everything; see Sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._gate = gate
 
     @property
     def isolation(self) -> str:
+        """See Sandbox."""
         return self._sandbox.isolation
 
     @property
     def warm(self) -> bool:
+        """See Sandbox."""
         return self._sandbox.warm
 
     def create_network(self, network: Network) -> None:
+        """See Sandbox."""
         self._sandbox.create_network(network)
 
     def create_volume(self, volume: Volume) -> None:
+        """See Sandbox."""
         self._sandbox.create_volume(volume)
 
     def prepare_container(self, request: ContainerRequest) -> None:
+        """See Sandbox."""
         self._sandbox.prepare_container(request)
 
     def run_container(self, request: ContainerRequest, output: Output, cancel: Cancellation) -> int:
+        """See Sandbox."""
         return self._sandbox.run_container(request, output, cancel)
 
     def build(self, request: BuildRequest, output: Output, cancel: Cancellation) -> BuildResult:
+        """See Sandbox."""
         return self._sandbox.build(request, output, cancel)
 
     def push(self, reference: str, output: Output, cancel: Cancellation) -> PushedImage:
-        self._gate(cancel)
+        """See Sandbox."""
         return self._sandbox.push(reference, output, cancel)
 
     def explain(self) -> str:
+        """See Sandbox."""
         return self._sandbox.explain()
 
     def close(self) -> None:
+        """See Sandbox."""
         self._sandbox.close()
+
+
+class _GuardedSandbox(SandboxWrapper):
+    def __init__(self, sandbox: Sandbox, gate: Gate) -> None:
+        super().__init__(sandbox)
+        self._gate = gate
+
+    def push(self, reference: str, output: Output, cancel: Cancellation) -> PushedImage:
+        self._gate(cancel)
+        return super().push(reference, output, cancel)

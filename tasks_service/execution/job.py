@@ -99,6 +99,7 @@ class Place:
         fetches_secrets: Task files may name secrets that providers keep. They
             would be fetched in the name of the machine, whoever wrote the file.
         allow_http: Alias files may come over ``http://``.
+        marks: What labels of built images tell: see ``execution.marked``.
         sweep: Removes what dead runs left; called beside every run. None
             where somebody else does that.
     """
@@ -111,4 +112,5 @@ class Place:
     limits: Limits = field(default_factory=Limits)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     fetches_secrets: bool = True
+    marks: frozenset[str] = frozenset()
     sweep: Callable[[Backend], None] | None = None

@@ -26,6 +26,7 @@ from runners.model.status import RunStatus, StepStatus
 from runners.sandbox import Sandbox
 from tasks_service.execution.compiling import Compiled, compile_job
 from tasks_service.execution.job import Job, Place, Watcher
+from tasks_service.execution.marked import MarkedSandbox
 from tasks_service.plans.variables import RunVariables, machine_architecture, run_date
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.open import Source
@@ -172,7 +173,8 @@ class Execution:
         backend = place.backend()
         result.status, result.started = RunStatus.STARTED, datetime.now(UTC)
         with self._opened(backend, request, cancel) as sandbox:
-            execute_plan(plan, sandbox, result=result, sink=self._watcher, cancel=cancel)
+            marked = MarkedSandbox(sandbox, place.marks, source)
+            execute_plan(plan, marked, result=result, sink=self._watcher, cancel=cancel)
 
     @contextmanager
     def _opened(

@@ -20,6 +20,7 @@ from tasks_service.config import Settings
 from tasks_service.errors import StaleFence
 from tasks_service.execution.guarded import GuardedBackend
 from tasks_service.execution.job import Job, Place
+from tasks_service.execution.marked import checked_marks
 from tasks_service.execution.run import Execution
 from tasks_service.execution.service_place import ServiceRegistries
 from tasks_service.execution.warm_backends import GetBackend
@@ -64,6 +65,7 @@ class Performer:
         caps: LogCaps | None = None,
     ) -> None:
         self._settings = settings
+        self._marks = checked_marks(settings.image_marks)
         self._store = store
         self._backends = backends
         self._sources = sources
@@ -96,6 +98,7 @@ class Performer:
             ),
             allow_http=self._settings.allow_http_sources,
             fetches_secrets=False,
+            marks=self._marks,
         )
         execution = Execution(_job(claim), place, recorder)
         recorder.result = lambda: execution.result

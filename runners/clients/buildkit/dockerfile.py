@@ -49,10 +49,14 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All uses of the target; ``complete`` is false where something could not be read."""
+    """All uses of the target; ``complete`` is false where something could not be read.
+
+    ``labels`` are the names that LABEL gives anywhere in the file.
+    """
 
     uses: tuple[Use, ...]
     complete: bool = True
+    labels: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ class _Stage:
     name: str = ""
     copies: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
+    labels: set[str] = field(default_factory=set)
 
 
 class _Unreadable(Exception):
@@ -90,6 +95,7 @@ def read_uses(
     directives = _directives(text)
     uses: list[Use] = []
     complete = True
+    stages: list[_Stage] = []
     syntax = given.get("BUILDKIT_SYNTAX") or directives.get("syntax", "")
     if syntax and not _BUILT_IN.fullmatch(syntax.split()[0]):
         uses.append(_use(syntax.split()[0], FRONTEND))
@@ -99,7 +105,8 @@ def read_uses(
         uses += _Walk(stages, contexts or {}).uses(target)
     except (_Unreadable, InvalidInput, ValueError):
         complete = False
-    return Reading(tuple(dict.fromkeys(uses)), complete)
+    labels = frozenset(name for stage in stages for name in stage.labels)
+    return Reading(tuple(dict.fromkeys(uses)), complete, labels)
 
 
 class _Walk:
@@ -216,6 +223,8 @@ def _stages(
             stages.append(_Stage(base, alias))
         elif name == "ARG" and not stages:
             _note(rest, known, given)
+        elif name == "LABEL" and stages:
+            stages[-1].labels |= {_unquoted(word.partition("=")[0]) for word in _words(rest)}
         elif stages:
             _note_sources(name, rest, stages[-1])
     return stages

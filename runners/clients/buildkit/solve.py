@@ -16,7 +16,6 @@ import grpc
 
 from runners.clients.buildkit._pb import control_pb2
 from runners.clients.buildkit.attach import Attachments
-from runners.clients.buildkit.contextfs import ContextFS, FileUnreadable
 from runners.clients.buildkit.daemon import DaemonFacts
 from runners.clients.buildkit.names import full_name
 from runners.clients.buildkit.options import SolveOptions, SolveResult
@@ -28,14 +27,12 @@ from runners.model.cancellation import Cancellation
 from runners.model.errors import RunnerError, RunnerLost, SystemFault
 
 if TYPE_CHECKING:
-    from runners.clients.buildkit.dockerfile import Reading
     from runners.clients.buildkit.excerpt import Source
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 # After Solve has returned, Status has this long to say more; less if it never spoke.
 _SILENCE_S = 5.0
 _SILENCE_UNHEARD_S = 0.5
-_DOCKERFILE_LIMIT = 1 << 20
 
 
 class Build:
@@ -141,6 +138,7 @@ class Build:
 
     def _result(self, response: dict[str, str], attachments: Attachments) -> SolveResult:
         from runners.clients.buildkit.provenance import read_base_images
+        from runners.clients.buildkit.reading import read_all
 
         image = response.get("containerimage.digest", "")
         config = response.get("containerimage.config.digest", "")
@@ -163,37 +161,12 @@ class Build:
                 self._facts,
                 self._state,
                 self._local_digest,
-                self._readings(),
+                read_all(self._options, self._facts),
             ),
             response=response,
             transferred=attachments.transferred(),
             warnings=tuple(self._state.warnings),
         )
-
-    def _readings(self) -> list[Reading]:
-        from runners.clients.buildkit.dockerfile import read_uses
-
-        source = self._dockerfile()
-        if source is None:
-            return []
-        options = self._options
-        own = [platform for worker in self._facts.workers for platform in worker.platforms]
-        builder = own[0] if own else "linux/amd64"
-        contexts = {
-            name: place if isinstance(place, str) else "local"
-            for name, place in options.named_contexts.items()
-        }
-        return [
-            read_uses(
-                source.text,
-                arguments=options.build_args,
-                target=options.target or "",
-                contexts=contexts,
-                platform=platform,
-                builder=builder,
-            )
-            for platform in options.platforms or ("",)
-        ]
 
     def _local_digest(self, reference: str) -> str:
         from runners.clients.buildkit.engineapi import image_digest
@@ -218,6 +191,8 @@ class Build:
         return translate(failure, self._state, self._dockerfile, pushing=pushing)
 
     def _dockerfile(self) -> Source | None:
+        from runners.clients.buildkit.reading import read_dockerfile
+
         return read_dockerfile(self._options)
 
 
@@ -256,21 +231,3 @@ class _Hearing:
         if timer is not None:
             timer.cancel()
             timer.join()
-
-
-def read_dockerfile(options: SolveOptions) -> Source | None:
-    """Return the Dockerfile of a build from local files; None when it cannot be had."""
-    from runners.clients.buildkit.excerpt import Source
-
-    fs = options.dockerfile_fs or options.context
-    if not isinstance(fs, ContextFS):
-        return None
-    text = b""
-    try:
-        for part in fs.read(options.dockerfile.encode(), 1 << 16):
-            text += part
-            if len(text) > _DOCKERFILE_LIMIT:
-                return None
-    except FileUnreadable:
-        return None
-    return Source(options.dockerfile, text.decode("utf-8", "replace"))
