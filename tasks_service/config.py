@@ -145,6 +145,9 @@ class Settings:
     s3_region: str = _setting("us-east-1", _text, "Its region.")
     s3_access_key: str = _setting("", _text, "Its access key.")
     s3_secret_key: str = _setting("", _text, "Its secret key.", secret=True)
+    git_poll: float = _setting(
+        3600.0, _seconds, "How often repositories of commit triggers are looked at; 0 is never."
+    )
     base_poll: float = _setting(
         300.0, _seconds, "How often a base image's registry is asked without a notification."
     )

@@ -27,7 +27,14 @@ from tasks_service.execution.service_place import Backends
 from tasks_service.queue import BrokerCheck, Queue, open_queue
 from tasks_service.runs.announcer import Announcer
 from tasks_service.runs.lifecycle import RunLife
-from tasks_service.scheduler import Duties, NoticeDuty, Scheduler, StatusDuty, TimerDuty
+from tasks_service.scheduler import (
+    Duties,
+    NoticeDuty,
+    PollDuty,
+    Scheduler,
+    StatusDuty,
+    TimerDuty,
+)
 from tasks_service.worker import Worker
 
 MAX_SILENT_S = 60.0
@@ -178,11 +185,13 @@ def _schedule(parts: Parts, queue: Queue, stack: ExitStack) -> Scheduler:
     notices = NoticeDuty(parts.store, parts.settings)
     stack.callback(notices.close)
     statuses = StatusDuty(parts.store, parts.settings)
-    groups = (timers.group(), notices.group(), statuses.group(), *bases)
+    polls = PollDuty(parts.store, life, parts.settings, os.environ)
+    groups = (timers.group(), notices.group(), statuses.group(), polls.group(), *bases)
     scheduler = Scheduler((*duties.groups(), *groups))
     stack.callback(announcer.close)
     scheduler.start()
     stack.callback(scheduler.stop)
+    stack.callback(polls.close)
     return scheduler
 
 

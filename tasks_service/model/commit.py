@@ -21,6 +21,8 @@ class CommitTrigger:
         api_url: Where statuses are posted; empty is the provider's public one.
         enabled: A disabled one starts nothing.
         pushes, pull_requests: What counts; ``refs`` of a pull request is the branch it is for.
+        poll_seconds: How often the repository is looked at for pushes nobody told; None
+            is the service's own pace, 0 never.
     """
 
     name: str
@@ -32,6 +34,7 @@ class CommitTrigger:
     enabled: bool = True
     pushes: bool = True
     pull_requests: bool = False
+    poll_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,14 @@ class Hook:
     trigger: CommitTrigger
     secrets: HookSecrets
     created: float
+    polled: float | None = None
+    """When its repository was looked at last."""
+    poll_problem: str = ""
+    """Why that failed, if it did."""
 
 
-WEBHOOK, BY_HAND = "webhook", "hand"
-"""How a delivery came: sent by a Git server, or again by a person."""
+WEBHOOK, BY_HAND, POLL = "webhook", "hand", "poll"
+"""How a delivery came: sent by a Git server, again by a person, or seen in the repository."""
 
 
 @dataclass(frozen=True, slots=True)

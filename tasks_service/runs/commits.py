@@ -14,7 +14,7 @@ from typing import Any
 
 from runners.model.errors import Denied, InvalidInput
 from tasks_service.errors import Conflict
-from tasks_service.model.commit import BY_HAND, WEBHOOK, CommitTrigger, Delivery, Hook
+from tasks_service.model.commit import BY_HAND, POLL, WEBHOOK, CommitTrigger, Delivery, Hook
 from tasks_service.model.run import FORK, PULL, TRUSTED, BuildRequest, Cause, NewRun, RunSecrets
 from tasks_service.model.task import Task
 from tasks_service.runs.ids import new_run_id
@@ -81,6 +81,21 @@ class Deliveries:
         """Judge a stored delivery once more, as if it were new; return the new one."""
         push = load_push(delivery.event)
         return self._push(hook, push, meaning=secrets.token_hex(32), via=BY_HAND)
+
+    def found(self, hook: Hook, push: Push) -> Delivery:
+        """Take a push that nobody told, but a look at the repository saw.
+
+        Args:
+            hook: Whose repository it is.
+            push: ``before`` is what was known of the ref before the look.
+
+        Returns:
+            The delivery as it is stored, or what was told of the ref meanwhile.
+
+        Raises:
+            Busy: Too many runs wait; nothing was written.
+        """
+        return self._push(hook, push, meaning=secrets.token_hex(32), via=POLL)
 
     def judge(self, hook: Hook, push: Push) -> str:
         """Return why a push would start no run, or an empty text; nothing is stored."""

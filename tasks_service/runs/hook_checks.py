@@ -13,6 +13,7 @@ from tasks_service.triggers.providers import PROVIDERS
 from tasks_service.triggers.push import glob_problem
 
 MIN_SECRET = 12
+MIN_POLL_S, MAX_POLL_S = 10.0, 30 * 86_400.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,49}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
@@ -30,10 +31,11 @@ def trigger_errors(
             problem = glob_problem(glob)
             if problem:
                 yield FieldError(f"/{field}/{place}", problem)
-    if secret and (len(secret) < MIN_SECRET or not secret.isascii() or not secret.isprintable()):
-        yield FieldError("/secret", f"must be at least {MIN_SECRET} printable ASCII characters")
+    yield from _secret_errors(secret)
     if not (trigger.pushes or trigger.pull_requests):
         yield FieldError("/pushes", "pushes, pull requests or both must count")
+    if trigger.poll_seconds and not MIN_POLL_S <= trigger.poll_seconds <= MAX_POLL_S:
+        yield FieldError("/pollSeconds", "must be 0 (never), or 10 seconds to 30 days")
     if trigger.pull_requests and trigger.provider == "bitbucket":
         yield FieldError(
             "/pullRequests", "Bitbucket tells neither the whole commit nor a ref of pull requests"
@@ -43,6 +45,11 @@ def trigger_errors(
         yield FieldError("/provider", f"must be one of {', '.join(PROVIDERS)}")
         return
     yield from _status_errors(trigger, token, provider.API, rules)
+
+
+def _secret_errors(secret: str) -> Iterator[FieldError]:
+    if secret and (len(secret) < MIN_SECRET or not secret.isascii() or not secret.isprintable()):
+        yield FieldError("/secret", f"must be at least {MIN_SECRET} printable ASCII characters")
 
 
 def _status_errors(

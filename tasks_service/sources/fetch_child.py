@@ -41,6 +41,10 @@ def _action(name: str) -> Callable[[Request], Answer]:
         from tasks_service.sources.unpack import unpack_artifact
 
         return unpack_artifact
+    if name == "look":
+        from tasks_service.sources.git_look import look
+
+        return look
     from tasks_service.sources.git_fetch import fetch_git
 
     return fetch_git

@@ -46,11 +46,52 @@ def fetch_git(
         Unavailable: The server can't be reached, is too slow or broken.
         Denied: The rules of ``settings.egress`` forbid its address.
     """
+    request, settings, credential = _request("git", location, settings)
+    ssh = location.scheme == "ssh"
+
+    def attempt(lent: Lent) -> Answer:
+        folders = ("git/objects", "git/objects/pack") if lent.names else ()
+        whole = {**request, "lent": lent.size, "lent_folders": folders}
+        return run_child(whole, folder=folder, settings=settings, cancel=cancel, shared_user=ssh)
+
+    answer = _with_mirror(attempt, location.url, credential, folder, settings)
+    if not answer["ok"]:
+        raise _translate(answer, location, settings, logged_in=credential is not None)
+    return answer
+
+
+def ask_git(
+    action: str,
+    location: GitLocation,
+    folder: Path,
+    settings: SourceSettings,
+    cancel: Cancellation,
+) -> Answer:
+    """Have the throw-away process do something else than fetch; ``folder`` is empty.
+
+    Returns:
+        Its answer; refusals of the action's own are left to the caller.
+
+    Raises:
+        RunnerError: What went wrong with Git, as ``fetch_git``.
+    """
+    request, settings, credential = _request(action, location, settings)
+    ssh = location.scheme == "ssh"
+    answer = run_child(request, folder=folder, settings=settings, cancel=cancel, shared_user=ssh)
+    if not answer["ok"] and answer["reason"] in ("git", "system", "too_large"):
+        raise _translate(answer, location, settings, logged_in=credential is not None)
+    return answer
+
+
+def _request(
+    action: str, location: GitLocation, settings: SourceSettings
+) -> tuple[Answer, SourceSettings, Credential | None]:
+    """Return what the process is asked, the settings it runs under, and the login it has."""
     _require("git", "Git sources need git")
     ssh = location.scheme == "ssh"
     credential = None if ssh else _login(location, settings)
     request: Answer = {
-        "action": "git",
+        "action": action,
         "url": location.url,
         "ref": location.ref,
         "protocol": location.scheme,
@@ -68,16 +109,7 @@ def fetch_git(
     if ssh:
         request |= _ssh_files(settings)
         settings = _with_agent(settings)
-
-    def attempt(lent: Lent) -> Answer:
-        folders = ("git/objects", "git/objects/pack") if lent.names else ()
-        whole = {**request, "lent": lent.size, "lent_folders": folders}
-        return run_child(whole, folder=folder, settings=settings, cancel=cancel, shared_user=ssh)
-
-    answer = _with_mirror(attempt, location.url, credential, folder, settings)
-    if not answer["ok"]:
-        raise _translate(answer, location, settings, logged_in=credential is not None)
-    return answer
+    return request, settings, credential
 
 
 def _with_mirror(

@@ -25,6 +25,13 @@ commit_hooks = Table(
     Column("definition", Text, nullable=False),
     Column("secrets", Text, nullable=False),
     Column("created", Float(53), nullable=False),
+    # When the repository is looked at next; null is never.
+    Column("poll_at", Float(53), server_default="0"),
+    Column("polled", Float(53)),
+    _text("poll_problem"),
+    Column("poll_failures", Integer, nullable=False, server_default="0"),
+    # What the last look saw; see ``polls.Seen``.
+    _text("seen"),
     UniqueConstraint("task", "name"),
 )
 
@@ -48,5 +55,6 @@ pushes = Table(
     _text("via"),
 )
 Index("ix_commit_hooks_place", commit_hooks.c.place)
+Index("ix_commit_hooks_poll_at", commit_hooks.c.poll_at)
 Index("ix_pushes_report_at", pushes.c.report_at)
 Index("ix_pushes_hook", pushes.c.hook, pushes.c.received)

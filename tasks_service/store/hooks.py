@@ -19,7 +19,15 @@ from sqlalchemy.exc import IntegrityError
 
 from runners.model.status import RunStatus
 from tasks_service.errors import Busy, Conflict, NotFound
-from tasks_service.model.commit import BY_HAND, CommitTrigger, Delivery, Hook, HookSecrets
+from tasks_service.model.commit import (
+    BY_HAND,
+    POLL,
+    WEBHOOK,
+    CommitTrigger,
+    Delivery,
+    Hook,
+    HookSecrets,
+)
 from tasks_service.model.run import NewRun, Run
 from tasks_service.store.database import Database, moment, now
 from tasks_service.store.envelope import Envelope
@@ -122,6 +130,7 @@ class HookStore:
                     place=place_of(trigger),
                     definition=_TRIGGER.dump_json(trigger).decode(),
                     secrets=sealed,
+                    poll_at=0,
                 )
                 .returning(commit_hooks)
             ).one_or_none()
@@ -164,7 +173,8 @@ class HookStore:
             max_queued: How many runs may wait; 0 is no limit.
 
         Returns:
-            The delivery as it is stored, and the run if it was started just now.
+            The delivery as it is stored, and the run if it was started just now. For
+            one by POLL whose ref was told of meanwhile, what was told.
 
         Raises:
             Busy: Too many runs wait; nothing was written.
@@ -182,7 +192,10 @@ class HookStore:
                 newest = _newest(connection, delivery)
                 if newest is not None and newest.run_id and newest.commit_id == delivery.commit:
                     return delivery_of(newest), None
-                note = MOVED_ON if newest is not None and _is_late(delivery, newest) else note
+                if newest is not None and _overtaken(delivery, newest):
+                    return delivery_of(newest), None
+                late = newest is not None and _is_late(connection, delivery, newest)
+                note = MOVED_ON if late else note
             started = new if not note else None
             time = moment(connection)
             row = connection.execute(
@@ -299,6 +312,8 @@ def hook_of(row: Row[Any], envelope: Envelope) -> Hook:
         trigger=_TRIGGER.validate_json(row.definition),
         secrets=_SECRETS.validate_json(envelope.open(row.secrets, hook_place(row.id))),
         created=row.created,
+        polled=row.polled,
+        poll_problem=row.poll_problem,
     )
 
 
@@ -338,9 +353,30 @@ def _newest(connection: Connection, delivery: Delivery) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
-def _is_late(delivery: Delivery, newest: Row[Any]) -> bool:
+def _overtaken(delivery: Delivery, newest: Row[Any]) -> bool:
+    """Return whether a look saw what was true before somebody told news of the ref."""
+    return delivery.via == POLL and bool(newest.commit_id != delivery.before)
+
+
+def _is_late(connection: Connection, delivery: Delivery, newest: Row[Any]) -> bool:
     """Return whether the ref had left this commit already: pushes arrive in any order."""
-    return bool(newest.before == delivery.commit and newest.commit_id != delivery.before)
+    if newest.commit_id == delivery.before:
+        return False
+    if newest.before == delivery.commit:
+        return True
+    if newest.via != POLL or delivery.via != WEBHOOK or not delivery.before:
+        return False
+    # A look skips what came and went between two of them: those steps are told late.
+    if newest.before == delivery.before:
+        return True
+    step = select(pushes.c.meaning).where(
+        pushes.c.hook == delivery.hook,
+        pushes.c.ref == delivery.ref,
+        pushes.c.commit_id == delivery.before,
+        pushes.c.note == MOVED_ON,
+        pushes.c.received >= newest.received,
+    )
+    return connection.execute(step.limit(1)).one_or_none() is not None
 
 
 def _stored(connection: Connection, delivery: Delivery) -> Row[Any]:

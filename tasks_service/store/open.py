@@ -17,6 +17,7 @@ from tasks_service.store.envelope import Envelope
 from tasks_service.store.hooks import HookStore
 from tasks_service.store.leases import LeaseStore
 from tasks_service.store.notifications import NotificationStore
+from tasks_service.store.polls import PollStore
 from tasks_service.store.pushes import PushStore
 from tasks_service.store.recovery import RecoveryStore
 from tasks_service.store.reports import ReportStore
@@ -36,6 +37,7 @@ class Store:
         logs: Logs not yet moved to the blob store.
         hooks: Commit triggers, and what was delivered to them.
         reports: Statuses of commits to post.
+        polls: Looks at repositories.
         cascades: Base images, what moved, and waves of rebuilds.
     """
 
@@ -52,6 +54,7 @@ class Store:
         self.timers = TimerStore(database, envelope)
         self.hooks = HookStore(database, envelope)
         self.reports = ReportStore(database, envelope)
+        self.polls = PollStore(database, envelope)
         self.tokens = TokenStore(database)
         self.audit = AuditStore(database)
         self.workers = WorkerStore(database)

@@ -203,9 +203,8 @@ def unwanted(trigger: CommitTrigger, push: Push, source_ref: str) -> str:
         return "it is a push of another repository"
     if why := _uncounted(trigger, push):
         return why
-    refs = trigger.refs or (source_ref or push.default_branch or "main",)
     ref = push.ref if push.pull is None else push.pull.base_ref
-    if not _chosen(refs, ref.removeprefix(BRANCH), ref):
+    if not wants_ref(trigger, ref, source_ref, push.default_branch):
         return "no pattern of the trigger takes this ref"
     if _SKIP.search(push.message):
         return "its commit message asks to skip it"
@@ -214,6 +213,19 @@ def unwanted(trigger: CommitTrigger, push: Push, source_ref: str) -> str:
     if known is not None and not any(_chosen(trigger.paths, path, path) for path in known):
         return "none of its files match the trigger's paths"
     return ""
+
+
+def wants_ref(trigger: CommitTrigger, ref: str, source_ref: str, default: str) -> bool:
+    """Return whether the patterns of a trigger take a whole ref.
+
+    Args:
+        trigger: The trigger.
+        ref: As ``refs/heads/main``.
+        source_ref: The ref of the task's source, or empty.
+        default: The repository's default branch, or empty.
+    """
+    globs = trigger.refs or (source_ref or default or "main",)
+    return _chosen(globs, ref.removeprefix(BRANCH), ref)
 
 
 def _uncounted(trigger: CommitTrigger, push: Push) -> str:

@@ -21,22 +21,17 @@ from tasks_service.errors import NotFound
 from tasks_service.execution.job import Job, Say
 from tasks_service.model.run import UPLOAD
 from tasks_service.registries.access import own_login, policy_of
-from tasks_service.runs.checks import Rules
+from tasks_service.runs.source_settings import service_source_settings, with_token
 from tasks_service.sources.errors import SourceNotFound
 from tasks_service.sources.location import (
     ArtifactLocation,
-    Credential,
     GitLocation,
     LocalDirectory,
     parse_location,
 )
 from tasks_service.sources.mirror import Mirrors
 from tasks_service.sources.open import Source, open_source
-from tasks_service.sources.settings import SourceSettings
 from tasks_service.sources.upload import open_upload
-
-_GIT_USER = "dummy"
-"""Forges take a token as the password of any user."""
 
 
 class ServiceSources:
@@ -47,23 +42,13 @@ class ServiceSources:
     ) -> None:
         self._settings = settings
         self._uploads = uploads
-        base = SourceSettings.from_environment(environ)
         self._base = dataclasses.replace(
-            base,
-            # Whether HTTP is taken, and from whom, the policy says.
-            allow_http=True,
-            egress=Rules.of(settings).policy,
+            service_source_settings(settings, environ),
             submodules=settings.git_submodules,
             lfs=settings.git_lfs,
             mirrors=Mirrors(settings.state_dir / "mirrors", settings.source_cache)
             if settings.source_cache
             else None,
-            # A proxy would resolve names by itself.
-            environment={k: v for k, v in base.environment.items() if "proxy" not in k.lower()},
-            login=None,
-            ssh_key=None,
-            known_hosts=None,
-            ssh_agent="",
         )
 
     @property
@@ -88,8 +73,8 @@ class ServiceSources:
                 hint="name a Git or archive URL, or upload the directory",
             )
         settings = self._base
-        if job.secrets.git_token and isinstance(location, GitLocation):
-            settings = dataclasses.replace(settings, login=_login(location, job.secrets.git_token))
+        if isinstance(location, GitLocation):
+            settings = with_token(settings, location, job.secrets.git_token)
         if isinstance(location, ArtifactLocation):
             settings = dataclasses.replace(
                 settings,
@@ -124,10 +109,3 @@ class ServiceSources:
                 ) from None
             with open_upload(path, settings=self._base, cancel=cancel) as source:
                 yield source
-
-
-def _login(location: GitLocation, token: str) -> Credential | None:
-    # Over ssh a token is no login.
-    if location.scheme not in ("http", "https"):
-        return None
-    return Credential(location.host, _GIT_USER, token, location.scheme)

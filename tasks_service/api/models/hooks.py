@@ -28,6 +28,9 @@ class HookFields(Wire):
     pull_requests: bool = Field(
         False, description="Pull requests count, without secrets and pushes of images."
     )
+    poll_seconds: float | None = Field(
+        None, description="How often to look for pushes nobody told; null is the service's pace."
+    )
     secret: _Short = Field("", description="Signs deliveries; made up where empty.")
     token: Annotated[Text, Field(max_length=5000)] = Field("", description="Posts statuses.")
 
@@ -42,6 +45,7 @@ class HookChanges(Wire):
     enabled: bool | None = None
     pushes: bool | None = None
     pull_requests: bool | None = None
+    poll_seconds: float | None = None
     secret: _Short | None = None
     token: Annotated[Text, Field(max_length=5000)] | None = None
 
@@ -95,7 +99,11 @@ class DeliveryView(View):
 
 
 class HookView(View):
-    """A commit trigger; `url` is where the Git server sends its deliveries."""
+    """A commit trigger; `url` is where the Git server sends its deliveries.
+
+    `pollSeconds` is how often its repository is looked at (0 is never), `polled`
+    when that was done last, `pollProblem` why it failed.
+    """
 
     name: str
     provider: str
@@ -106,6 +114,9 @@ class HookView(View):
     enabled: bool
     pushes: bool
     pull_requests: bool
+    poll_seconds: float
+    polled: str | None
+    poll_problem: str
     url: str
     has_token: bool
     last: DeliveryView | None = None

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from tasks_service.api.caller import Author, Caller, Reader, Runner
+from tasks_service.api.models.base import rfc3339
 from tasks_service.api.models.hooks import (
     DeliveryPageView,
     DeliveryView,
@@ -73,6 +74,7 @@ def add_trigger(name: str, body: HookFields, caller: Author, parts: Wired) -> Ne
             enabled=body.enabled,
             pushes=body.pushes,
             pull_requests=body.pull_requests,
+            poll_seconds=body.poll_seconds,
         ),
         git_location(task),
     )
@@ -171,7 +173,16 @@ def _view(parts: Parts, hook: Hook, last: Delivery | None = None) -> HookView:
         enabled=trigger.enabled,
         pushes=trigger.pushes,
         pull_requests=trigger.pull_requests,
+        poll_seconds=_pace(parts, trigger),
+        polled=None if hook.polled is None else rfc3339(hook.polled),
+        poll_problem=hook.poll_problem,
         url=f"{base}/hooks/{hook.id}",
         has_token=bool(hook.secrets.token),
         last=DeliveryView.of(last) if last is not None else None,
     )
+
+
+def _pace(parts: Parts, trigger: CommitTrigger) -> float:
+    if not (trigger.enabled and trigger.pushes):
+        return 0.0
+    return parts.settings.git_poll if trigger.poll_seconds is None else trigger.poll_seconds

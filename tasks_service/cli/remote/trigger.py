@@ -92,6 +92,9 @@ def _secret_options(function: F) -> F:
                      help="Whether pushes count; true at first."),
         click.option("--pull-requests", type=click.BOOL, metavar="true|false",
                      help="Whether pull requests for these branches count; false at first."),
+        click.option("--poll", "poll", metavar="TIME|off",
+                     help="How often to look for pushes nobody told (5m, 1h); the service's"
+                          " pace at first."),
         click.option("--enabled", type=click.BOOL, metavar="true|false",
                      help="Whether anything starts the task."),
     )  # fmt: skip
@@ -171,6 +174,7 @@ def list_triggers(task: str, **parameters: Any) -> None:
         Column("STATUS", _status),
         Column("LAST", key("last", "received")),
         Column("RUN", lambda one: _became(one.get("last") or {})),
+        Column("LOOKED", lambda one: one.get("pollProblem") or one.get("polled") or ""),
         Column("WEBHOOK", key("url")),
     ]
     print_list(items, columns, Form.of(parameters))
@@ -294,7 +298,24 @@ def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
                         ("pushes", "pushes"), ("pull_requests", "pullRequests")):  # fmt: skip
         if parameters[flag] is not None:
             found[field] = parameters[flag]
+    if parameters.get("poll") is not None:
+        found["pollSeconds"] = _pace(parameters["poll"])
     return found | _secrets(parameters)
+
+
+def _pace(text: str) -> float:
+    """Return seconds; ``off`` is 0.
+
+    Raises:
+        click.UsageError: It is no time.
+    """
+    if text.lower() in ("off", "never"):
+        return 0.0
+    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "s")
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(unit.lower())
+    if seconds is None or not (number.isascii() and number.isdecimal()) or len(number) > 9:
+        raise click.UsageError(f"--poll {text[:20]!r} is no time such as 90s, 5m, 1h, or 'off'")
+    return float(int(number) * seconds)
 
 
 def _secrets(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -308,6 +329,11 @@ def _secrets(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 def _status(trigger: Mapping[str, Any]) -> str:
     return "Enabled" if trigger.get("enabled") else "Disabled"
+
+
+def _looks(trigger: Mapping[str, Any]) -> str:
+    pace = trigger.get("pollSeconds")
+    return f"{pace:g} s" if isinstance(pace, int | float) and pace else "never"
 
 
 def _became(delivery: Mapping[str, Any]) -> str:
@@ -332,6 +358,7 @@ def _facts() -> list[Column]:
         Column("Status", _status),
         Column("Pull requests", key("pullRequests")),
         Column("Status API", lambda one: one.get("apiUrl") if one.get("hasToken") else ""),
+        Column("Looks every", _looks),
         Column("Webhook", key("url")),
         Column("Secret", key("secret")),
     ]
