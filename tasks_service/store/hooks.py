@@ -19,19 +19,12 @@ from sqlalchemy.exc import IntegrityError
 
 from runners.model.status import RunStatus
 from tasks_service.errors import Busy, Conflict, NotFound
-from tasks_service.model.commit import (
-    BY_HAND,
-    POLL,
-    WEBHOOK,
-    CommitTrigger,
-    Delivery,
-    Hook,
-    HookSecrets,
-)
+from tasks_service.model.commit import BY_HAND, CommitTrigger, Delivery, Hook, HookSecrets
 from tasks_service.model.run import NewRun, Run
 from tasks_service.store.database import Database, moment, now
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.hook_tables import commit_hooks, pushes
+from tasks_service.store.push_order import MOVED_ON, is_late, newest_of, overtaken
 from tasks_service.store.rows import hook_place, run_of, run_place, seal_secrets
 from tasks_service.store.runs import count_queued, find_run, insert_run
 from tasks_service.store.tables import runs
@@ -40,7 +33,6 @@ _TRIGGER = TypeAdapter(CommitTrigger)
 _SECRETS = TypeAdapter(HookSecrets)
 MAX_HELD = 200
 """Who opens pull requests fills no database."""
-MOVED_ON = "the ref has moved on from this commit"
 
 
 class HookStore:
@@ -189,12 +181,12 @@ class HookStore:
             _lock(connection, delivery.hook)
             note = delivery.note
             if delivery.via != BY_HAND:
-                newest = _newest(connection, delivery)
+                newest = newest_of(connection, delivery)
                 if newest is not None and newest.run_id and newest.commit_id == delivery.commit:
                     return delivery_of(newest), None
-                if newest is not None and _overtaken(delivery, newest):
+                if newest is not None and overtaken(delivery, newest):
                     return delivery_of(newest), None
-                late = newest is not None and _is_late(connection, delivery, newest)
+                late = newest is not None and is_late(connection, delivery, newest)
                 note = MOVED_ON if late else note
             started = new if not note else None
             time = moment(connection)
@@ -335,48 +327,6 @@ def _held(connection: Connection, task: str) -> int:
 def _lock(connection: Connection, hook_id: str) -> None:
     query = select(commit_hooks.c.id).where(commit_hooks.c.id == hook_id)
     connection.execute(query.with_for_update())
-
-
-def _newest(connection: Connection, delivery: Delivery) -> Row[Any] | None:
-    """Return what was last told of where the ref stands."""
-    query = (
-        select(pushes)
-        .where(
-            pushes.c.hook == delivery.hook,
-            pushes.c.ref == delivery.ref,
-            pushes.c.via != BY_HAND,
-            pushes.c.note != MOVED_ON,
-        )
-        .order_by(pushes.c.received.desc())
-        .limit(1)
-    )
-    return connection.execute(query).one_or_none()
-
-
-def _overtaken(delivery: Delivery, newest: Row[Any]) -> bool:
-    """Return whether a look saw what was true before somebody told news of the ref."""
-    return delivery.via == POLL and bool(newest.commit_id != delivery.before)
-
-
-def _is_late(connection: Connection, delivery: Delivery, newest: Row[Any]) -> bool:
-    """Return whether the ref had left this commit already: pushes arrive in any order."""
-    if newest.commit_id == delivery.before:
-        return False
-    if newest.before == delivery.commit:
-        return True
-    if newest.via != POLL or delivery.via != WEBHOOK or not delivery.before:
-        return False
-    # A look skips what came and went between two of them: those steps are told late.
-    if newest.before == delivery.before:
-        return True
-    step = select(pushes.c.meaning).where(
-        pushes.c.hook == delivery.hook,
-        pushes.c.ref == delivery.ref,
-        pushes.c.commit_id == delivery.before,
-        pushes.c.note == MOVED_ON,
-        pushes.c.received >= newest.received,
-    )
-    return connection.execute(step.limit(1)).one_or_none() is not None
 
 
 def _stored(connection: Connection, delivery: Delivery) -> Row[Any]:

@@ -16,7 +16,8 @@ from tasks_service.model.commit import BY_HAND, Hook
 from tasks_service.store.database import Database, moment
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.hook_tables import commit_hooks, pushes
-from tasks_service.store.hooks import MOVED_ON, hook_of
+from tasks_service.store.hooks import hook_of
+from tasks_service.store.push_order import MOVED_ON
 
 LOOK_LEASE_S = 180.0
 """Who takes a look has so long before somebody else takes it."""

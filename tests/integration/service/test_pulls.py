@@ -20,7 +20,7 @@ SECRET = "a-secret-of-the-webhook"
 
 @pytest.fixture
 def up(tmp_path: Path, state_dir: Path, registry: str) -> Iterator[Up]:
-    hosts = {"allow_hosts": "127.0.0.1", "allow_http_sources": "true"}
+    hosts = {"allow_hosts": "127.0.0.1", "allow_http_sources": "true", "git_poll": "0"}
     with Up(tmp_path, state_dir, "--registry", registry, **hosts) as service:
         yield service
 
