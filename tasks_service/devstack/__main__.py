@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from runners.model.errors import RunnerError
 from tasks_service.devstack import demo, environment, gate, patching, service, stack
@@ -74,8 +75,12 @@ def _check(where: Layout, options: Options) -> int:
 
 def _test(where: Layout, options: Options) -> int:
     del options
-    good = gate.run_checks(where.checkout)
-    tests = gate.run_tests(where.checkout, environment.for_tests(stack.up(where)))
+    # What is checked needs no stack, and the stack mostly waits.
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(gate.run_checks, where.checkout)
+        found = stack.up(where)
+        good = checked.result()
+    tests = gate.run_tests(where.checkout, environment.for_tests(found))
     if not good:
         sys.stderr.write("\nThe tests ran, but style, types, layers or drift are not right.\n")
     return 0 if tests and good else 1

@@ -72,3 +72,21 @@ def test_every_part_of_the_gate_runs_though_an_earlier_one_failed(
     assert "FAILED first" in shown
     assert "what is wrong" in shown
     assert "ok     second" in shown
+
+
+def test_both_halves_of_the_tests_are_run_and_either_can_fail(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    python = programs / "python"
+    for failing in ("docker", "not docker", "none"):
+        # What stands for pytest says what it was asked, and by whom.
+        python.write_text(
+            "#!/bin/sh\n"
+            'while [ "$1" != -m ] || [ "$2" = pytest ]; do shift; done\n'
+            f'echo "$2 with $PART"\n[ "$2" != "{failing}" ]\n'
+        )
+        python.chmod(0o755)
+        assert gate.run_tests(tmp_path, {"PART": "a registry"}) is (failing == "none")
+        assert capfd.readouterr().out == "docker with a registry\nnot docker with a registry\n"
