@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
@@ -63,6 +65,11 @@ class Database:
 
     def __init__(self, url: str, *, clock: Clock = SYSTEM_CLOCK, pool_size: int = 20) -> None:
         self.engine = _engine(url, clock, pool_size)
+        # SQLite's writers ask again and again for its one lock, and the unlucky
+        # never get it under load. Ours stand in a line.
+        self._line: AbstractContextManager[object] = (
+            threading.Lock() if self.is_sqlite else nullcontext()
+        )
 
     @property
     def is_sqlite(self) -> bool:
@@ -75,7 +82,7 @@ class Database:
         Raises:
             Unavailable: The database does not answer.
         """
-        return self._run(work, self.engine)
+        return self._run(work, self.engine, nullcontext())
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one transaction, and all of it again after a conflict.
@@ -85,16 +92,22 @@ class Database:
         Raises:
             Unavailable: The database does not answer, or stays locked.
         """
-        return self._run(work, self.engine.execution_options(**{_WRITE: True}))
+        writing = self.engine.execution_options(**{_WRITE: True})
+        return self._run(work, writing, self._line)
 
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
 
-    def _run(self, work: Callable[[Connection], T], engine: Engine) -> T:
+    def _run(
+        self,
+        work: Callable[[Connection], T],
+        engine: Engine,
+        line: AbstractContextManager[object],
+    ) -> T:
         for attempt in range(1, _TRIES + 1):
             try:
-                with engine.begin() as connection:
+                with line, engine.begin() as connection:
                     return work(connection)
             except (DBAPIError, PoolTimeout) as error:
                 if attempt == _TRIES or not _may_retry(error):

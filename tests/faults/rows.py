@@ -84,11 +84,26 @@ _LIFE = "tests/integration/isolation/test_life.py::test_"
 _SANDBOX = "tests/contract/test_real_sandbox.py::test_"
 _OUTAGE = "tests/integration/queue/test_outage.py::test_"
 _DATABASES = "tests/integration/store/test_database_faults.py::test_"
+_COMMITS = "tests/integration/service/test_commits.py::test_"
 _RECORDER = "tests/unit/tasks_service/worker/test_recorder.py"
 
 PROVED: dict[str, tuple[str, ...]] = {
     "B12 registry killed with queued notifications": (
         "tests/integration/service/test_registry_faults.py",
+    ),
+    "C1 one push 100 times, many ids": (
+        f"{_COMMITS}a_push_of_each_kind_of_server_builds_its_own_commit_once_and_its_status_is_told",
+    ),
+    "C2 500 pushes at once, some again, shuffled": ("tests/contract/test_commit_faults.py",),
+    "C3 pushes while the service is down": (
+        "tests/integration/service/test_polls.py",
+        "tests/contract/test_polls.py",
+    ),
+    "C4 forged, replayed, huge, malformed": ("tests/contract/test_hook_attacks.py",),
+    "C5 pull requests of strangers": ("tests/integration/service/test_pulls.py",),
+    "C6 receivers that fail, hang, redirect": (
+        "tests/integration/service/test_notices.py",
+        "tests/contract/test_notifications.py",
     ),
     "F11 engine inside killed": (
         f"{_LIFE}a_runner_ends_with_the_engine_inside",
