@@ -239,6 +239,12 @@ class ServiceClient(NotificationCalls):
         path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}"
         self._http.request("DELETE", path, repeat=False)
 
+    def register_webhook(self, task: str, name: str) -> JSON:
+        """Have the webhook of a trigger made at its Git server; return whether it was."""
+        path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}/register"
+        answer = self._http.request("POST", path, body={}, repeat=True)
+        return read_object(answer.body, "an answer")
+
     def try_trigger(self, task: str, name: str, push: JSON) -> JSON:
         """Return whether a push would start a run."""
         path = f"{API}/tasks/{quoted(task)}/triggers/{quoted(name)}/test"

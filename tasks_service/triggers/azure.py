@@ -7,9 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 from tasks_service.triggers.provider import (
+    Call,
     CommitStatus,
+    Conversation,
     Headers,
     Message,
+    Webhook,
     basic_password,
     same,
 )
@@ -23,9 +26,12 @@ from tasks_service.triggers.push import (
     optional,
     text,
 )
+from tasks_service.triggers.registration import is_name
 
 API = ""
 _MOST_REFS = 100
+_VERSION = "?api-version=7.1"
+_PUSH, _PULLS = "git.push", ("git.pullrequest.created", "git.pullrequest.updated")
 _STATES = {"success": "succeeded", "failure": "failed", "running": "pending"}
 
 
@@ -66,7 +72,6 @@ def pushes(headers: Headers, payload: Any) -> tuple[Push, ...]:
 
 def message(api: str, token: str, status: CommitStatus) -> Message:
     """See Provider."""
-    login = base64.b64encode(f":{token}".encode()).decode()
     repository = quote(status.repository, safe="")
     return Message(
         f"{api}/_apis/git/repositories/{repository}/commits/{status.commit}/statuses"
@@ -77,5 +82,55 @@ def message(api: str, token: str, status: CommitStatus) -> Message:
             "description": status.text,
             "context": {"genre": "tasks", "name": status.context.removeprefix("tasks/")},
         },
-        {"Authorization": f"Basic {login}"},
+        _login(token),
     )
+
+
+def connect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider. Each kind of event is a subscription of its own, of the organization."""
+    yield from _drop(api, token, webhook)
+    name = quote(webhook.repository, safe="")
+    found = yield Call("GET", f"{api}/_apis/git/repositories/{name}{_VERSION}", _login(token))
+    inputs = {
+        "projectId": text(found, "project", "id"),
+        "repository": text(found, "id"),
+    }
+    for event in (_PUSH, *(_PULLS if webhook.pulls else ())):
+        body = {
+            "publisherId": "tfs",
+            "eventType": event,
+            "resourceVersion": "1.0",
+            "consumerId": "webHooks",
+            "consumerActionId": "httpRequest",
+            "publisherInputs": inputs,
+            "consumerInputs": {
+                "url": webhook.url,
+                "basicAuthUsername": "tasks",
+                "basicAuthPassword": webhook.secret,
+            },
+        }
+        yield Call("POST", _subscriptions(api) + _VERSION, _login(token), body)
+
+
+def disconnect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    return _drop(api, token, webhook)
+
+
+def _drop(api: str, token: str, webhook: Webhook) -> Conversation:
+    url = _subscriptions(api)
+    wanted = f"{_VERSION}&publisherId=tfs&consumerId=webHooks"
+    answer = yield Call("GET", url + wanted, _login(token))
+    for one in items(answer, "value"):
+        name = optional(one, "id")
+        if optional(one, "consumerInputs", "url") == webhook.url and is_name(name):
+            yield Call("DELETE", f"{url}/{name}{_VERSION}", _login(token))
+
+
+def _subscriptions(api: str) -> str:
+    # The status API is a project's, subscriptions are its organization's.
+    return f"{api.rpartition('/')[0]}/_apis/hooks/subscriptions"
+
+
+def _login(token: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f':{token}'.encode()).decode()}"}

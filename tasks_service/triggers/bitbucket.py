@@ -5,8 +5,16 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tasks_service.triggers.provider import CommitStatus, Headers, Message, signed
+from tasks_service.triggers.provider import (
+    CommitStatus,
+    Conversation,
+    Headers,
+    Message,
+    Webhook,
+    signed,
+)
 from tasks_service.triggers.push import InvalidPayload, Push, items, make_push, optional, text
+from tasks_service.triggers.registration import Hooks
 
 API = "https://api.bitbucket.org/2.0"
 _MOST_CHANGES = 100
@@ -56,4 +64,32 @@ def message(api: str, token: str, status: CommitStatus) -> Message:
             "description": status.text,
         },
         {"Authorization": f"Bearer {token}"},
+    )
+
+
+def connect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    body = {
+        "description": "tasks",
+        "url": webhook.url,
+        "active": True,
+        "secret": webhook.secret,
+        "events": ["repo:push"],
+    }
+    return _hooks(api, token, webhook).keep(webhook.url, body)
+
+
+def disconnect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    return _hooks(api, token, webhook).drop(webhook.url)
+
+
+def _hooks(api: str, token: str, webhook: Webhook) -> Hooks:
+    return Hooks(
+        f"{api}/repositories/{webhook.repository}/hooks",
+        {"Authorization": f"Bearer {token}"},
+        "?pagelen=100",
+        inside=("values",),
+        name="uuid",
+        change="PUT",
     )

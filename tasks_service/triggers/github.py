@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks_service.triggers.provider import CommitStatus, Headers, Message, signed
+from tasks_service.triggers.provider import (
+    CommitStatus,
+    Conversation,
+    Headers,
+    Message,
+    Webhook,
+    signed,
+)
 from tasks_service.triggers.pulls import github_pull
 from tasks_service.triggers.push import Push, changed_paths, items, make_push, optional, text
+from tasks_service.triggers.registration import Hooks
 
 API = "https://api.github.com"
 _MOST_COMMITS = 20
@@ -62,4 +70,31 @@ def message(api: str, token: str, status: CommitStatus) -> Message:
             "context": status.context,
         },
         {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
+    )
+
+
+def connect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    events = ["push", *(["pull_request"] if webhook.pulls else [])]
+    config = {
+        "url": webhook.url,
+        "content_type": "json",
+        "secret": webhook.secret,
+        "insecure_ssl": "0",
+    }
+    body = {"name": "web", "active": True, "events": events, "config": config}
+    return _hooks(api, token, webhook).keep(webhook.url, body)
+
+
+def disconnect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    return _hooks(api, token, webhook).drop(webhook.url)
+
+
+def _hooks(api: str, token: str, webhook: Webhook) -> Hooks:
+    return Hooks(
+        f"{api}/repos/{webhook.repository}/hooks",
+        {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
+        "?per_page=100",
+        address=("config", "url"),
     )

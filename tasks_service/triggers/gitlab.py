@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from tasks_service.triggers.provider import CommitStatus, Headers, Message, same
+from tasks_service.triggers.provider import (
+    CommitStatus,
+    Conversation,
+    Headers,
+    Message,
+    Webhook,
+    same,
+)
 from tasks_service.triggers.pulls import gitlab_pull
 from tasks_service.triggers.push import (
     Push,
@@ -15,6 +22,7 @@ from tasks_service.triggers.push import (
     optional,
     text,
 )
+from tasks_service.triggers.registration import Hooks
 
 API = "https://gitlab.com/api/v4"
 _STATES = {"failure": "failed", "error": "failed"}
@@ -61,4 +69,31 @@ def message(api: str, token: str, status: CommitStatus) -> Message:
             "name": status.context,
         },
         {"PRIVATE-TOKEN": token},
+    )
+
+
+def connect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    body = {
+        "url": webhook.url,
+        "token": webhook.secret,
+        "push_events": True,
+        "tag_push_events": True,
+        "merge_requests_events": webhook.pulls,
+        "enable_ssl_verification": True,
+    }
+    return _hooks(api, token, webhook).keep(webhook.url, body)
+
+
+def disconnect(api: str, token: str, webhook: Webhook) -> Conversation:
+    """See Provider."""
+    return _hooks(api, token, webhook).drop(webhook.url)
+
+
+def _hooks(api: str, token: str, webhook: Webhook) -> Hooks:
+    return Hooks(
+        f"{api}/projects/{quote(webhook.repository, safe='')}/hooks",
+        {"PRIVATE-TOKEN": token},
+        "?per_page=100",
+        change="PUT",
     )

@@ -9,9 +9,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from tasks_service.triggers.push import Push
 
@@ -40,6 +40,35 @@ class Message:
     headers: Mapping[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook that a repository is to have.
+
+    Attributes:
+        url: Where deliveries go; tells it from all others of the repository.
+        pulls: It tells of pull requests, too.
+    """
+
+    repository: str
+    url: str
+    secret: str = field(repr=False)
+    pulls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to a provider's API; a body is sent as JSON."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: Any = field(default=None, repr=False)
+
+
+Conversation: TypeAlias = Generator[Call, Any, None]
+"""Yields calls and is sent the JSON of each good answer. What is answered is foreign."""
+
+
 class Provider(Protocol):
     """One kind of Git server. All functions are pure."""
 
@@ -60,6 +89,14 @@ class Provider(Protocol):
 
     def message(self, api: str, token: str, status: CommitStatus) -> Message:
         """Return the request that tells a status."""
+        ...
+
+    def connect(self, api: str, token: str, webhook: Webhook) -> Conversation:
+        """Give the repository this webhook, or make the one it has as this one is."""
+        ...
+
+    def disconnect(self, api: str, token: str, webhook: Webhook) -> Conversation:
+        """Take the webhook away, if it is there."""
         ...
 
 

@@ -31,6 +31,9 @@ class HookFields(Wire):
     poll_seconds: float | None = Field(
         None, description="How often to look for pushes nobody told; null is the service's pace."
     )
+    register_webhook: bool = Field(
+        False, description="Make the webhook at the Git server, with the token."
+    )
     secret: _Short = Field("", description="Signs deliveries; made up where empty.")
     token: Annotated[Text, Field(max_length=5000)] = Field("", description="Posts statuses.")
 
@@ -122,10 +125,18 @@ class HookView(View):
     last: DeliveryView | None = None
 
 
+class RegistrationView(View):
+    """Whether the webhook was made at the Git server; if not, `problem` tells why."""
+
+    registered: bool
+    problem: str
+
+
 class NewHookView(HookView):
     """A commit trigger that was just added, with its secret, this once."""
 
     secret: str
+    registration: RegistrationView
 
 
 class HookPageView(Page):

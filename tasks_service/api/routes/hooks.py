@@ -20,6 +20,7 @@ from tasks_service.api.models.hooks import (
     HookPageView,
     HookView,
     NewHookView,
+    RegistrationView,
     TryFields,
     TryView,
 )
@@ -28,6 +29,7 @@ from tasks_service.model.commit import CommitTrigger, Delivery, Hook, HookSecret
 from tasks_service.runs.commits import Deliveries, git_location
 from tasks_service.runs.fields import FieldError, raise_if_any
 from tasks_service.runs.hook_checks import trigger_errors
+from tasks_service.runs.webhooks import Webhooks
 from tasks_service.triggers.origin import completed
 from tasks_service.triggers.push import BRANCH, Push, checked_push
 
@@ -84,7 +86,12 @@ def add_trigger(name: str, body: HookFields, caller: Author, parts: Wired) -> Ne
         secrets.token_urlsafe(18), task.name, trigger, HookSecrets(secret, body.token)
     )
     caller.audit(parts.store, "trigger.add", task.name, trigger=trigger.name)
-    return NewHookView(**_view(parts, hook).model_dump(by_alias=False), secret=secret)
+    registration = RegistrationView(registered=False, problem="")
+    if body.register_webhook:
+        registration = _registered(parts, hook)
+    return NewHookView(
+        **_view(parts, hook).model_dump(by_alias=False), secret=secret, registration=registration
+    )
 
 
 @router.patch("/tasks/{name}/triggers/{trigger}")
@@ -112,11 +119,20 @@ def change_trigger(
 
 @router.delete("/tasks/{name}/triggers/{trigger}", status_code=204)
 def remove_trigger(name: str, trigger: str, caller: Author, parts: Wired) -> Response:
-    """Remove a commit trigger and what was delivered to it."""
+    """Remove a commit trigger and what was delivered to it, and its webhook, if it can be."""
     hook = _find(parts, caller, name, trigger)
+    _webhooks(parts).disconnect(hook)
     parts.store.hooks.remove(hook.id)
     caller.audit(parts.store, "trigger.remove", hook.task, trigger=hook.trigger.name)
     return Response(status_code=204)
+
+
+@router.post("/tasks/{name}/triggers/{trigger}/register")
+def register_webhook(name: str, trigger: str, caller: Author, parts: Wired) -> RegistrationView:
+    """Make the webhook at the Git server with the trigger's token, or mend the one it has."""
+    hook = _find(parts, caller, name, trigger)
+    caller.audit(parts.store, "trigger.register", hook.task, trigger=hook.trigger.name)
+    return _registered(parts, hook)
 
 
 @router.post("/tasks/{name}/triggers/{trigger}/test")
@@ -186,3 +202,12 @@ def _pace(parts: Parts, trigger: CommitTrigger) -> float:
     if not (trigger.enabled and trigger.pushes):
         return 0.0
     return parts.settings.git_poll if trigger.poll_seconds is None else trigger.poll_seconds
+
+
+def _registered(parts: Parts, hook: Hook) -> RegistrationView:
+    problem = _webhooks(parts).connect(hook)
+    return RegistrationView(registered=not problem, problem=problem)
+
+
+def _webhooks(parts: Parts) -> Webhooks:
+    return Webhooks(parts.life.rules.policy, parts.settings.public_url)

@@ -19,7 +19,7 @@ from tasks_service.cli.remote.flags import list_options, pairs, show_options
 from tasks_service.cli.remote.later import later_options
 from tasks_service.cli.remote.names import TaskName, task_name
 from tasks_service.cli.remote.several import for_each
-from tasks_service.cli.remote.trigger import (
+from tasks_service.cli.remote.source_trigger import (
     set_source_trigger,
     source_trigger_of,
     source_trigger_options,

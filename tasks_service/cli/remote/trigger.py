@@ -15,13 +15,11 @@ from tasks_service.cli.remote.names import TaskName
 
 if TYPE_CHECKING:
     from tasks_service.cli.remote.printing import Column
-    from tasks_service.client.service import ServiceClient
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NAME = "defaultSourceTriggerName"
 PROVIDERS = ("github", "gitlab", "gitea", "forgejo", "bitbucket", "azure")
-_COUNTS = ("pushes", "pull_requests")
 _PATTERNS = {"branches": "refs", "paths": "paths"}
 
 task_option = click.option(
@@ -58,25 +56,6 @@ def pattern_options(function: F) -> F:
     return function
 
 
-def source_trigger_options(function: F) -> F:
-    """Add what ``tasks create`` and ``update`` take for the trigger of the task's source."""
-    function = click.option(
-        "--source-trigger-name", "source_trigger", metavar="NAME", default=DEFAULT_NAME,
-        help="Name of the commit trigger.",
-    )(pattern_options(function))  # fmt: skip
-    return click.option(
-        "--commit-trigger-enabled", "commit_trigger", type=click.BOOL, metavar="true|false",
-        is_flag=False, flag_value="true",
-        help="Whether pushes start it; false at first. Webhook and secret are printed.",
-    )(
-        click.option(
-            "--pull-request-trigger-enabled", "pull_trigger", type=click.BOOL,
-            metavar="true|false", is_flag=False, flag_value="true",
-            help="Whether pull requests do, without secrets and pushes; false at first.",
-        )(function)
-    )  # fmt: skip
-
-
 @click.group("trigger", epilog=EPILOG)
 def command() -> None:
     """Start a stored task when its repository gets a push."""
@@ -108,17 +87,22 @@ def _secret_options(function: F) -> F:
 @trigger_option
 @pattern_options
 @_secret_options
+@click.option("--register", type=click.BOOL, metavar="true|false",
+              help="Whether the webhook is made at the Git server; true with --token.")  # fmt: skip
 @show_options
 @later_options
-def add(task: str, trigger: str, **parameters: Any) -> None:
-    """Add a commit trigger; print the webhook's URL and secret to enter at the Git server.
+def add(task: str, trigger: str, register: bool | None, **parameters: Any) -> None:
+    """Add a commit trigger; make its webhook, or print URL and secret to enter by hand.
 
     \b
     tasks trigger add -n app --branch main --branch 'release/*' --token - < token
     tasks trigger add -n web --path 'web/**' --provider gitlab
     """
+    body = trigger_body(parameters)
+    # Who gives a token wants as little as possible left to do.
+    wanted = bool(body.get("token")) if register is None else register
     with connect(parameters) as client:
-        found = client.add_trigger(task, {"name": trigger, **_body(parameters)})
+        found = client.add_trigger(task, {"name": trigger, "registerWebhook": wanted, **body})
     _print(found, parameters)
 
 
@@ -137,11 +121,26 @@ def update(task: str, trigger: str, **parameters: Any) -> None:
     """
     if parameters["provider"]:
         raise click.UsageError("--provider can't be changed: remove the trigger and add another")
-    changes = _body(parameters)
+    changes = trigger_body(parameters)
     if not changes:
         raise click.UsageError("nothing to change was given")
     with connect(parameters) as client:
         _print(client.change_trigger(task, trigger, changes), parameters)
+
+
+@command.command("register", epilog=EPILOG)
+@task_option
+@trigger_option
+@click.option("--server", metavar="URL|CONTEXT", help="Server to ask.")
+@later_options
+def register(task: str, trigger: str, **parameters: Any) -> None:
+    """Make the webhook at the Git server, with the trigger's token, or mend the one it has."""
+    with connect(parameters) as client:
+        found = client.register_webhook(task, trigger)
+    if not found.get("registered"):
+        click.echo(f"not registered: {found.get('problem')}", err=True)
+        click.get_current_context().exit(1)
+    click.echo("registered")
 
 
 @command.command("remove", epilog=EPILOG)
@@ -245,50 +244,8 @@ def redeliver(delivery: str, task: str, trigger: str, **parameters: Any) -> None
     click.echo(_became(found))
 
 
-def source_trigger_of(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what ``--commit-trigger-enabled`` and the like want of the trigger, or None.
-
-    Raises:
-        click.UsageError: Flags of a trigger that is not asked for.
-    """
-    pushes, pulls = parameters["commit_trigger"], parameters["pull_trigger"]
-    enabled = None if pushes is None and pulls is None else bool(pushes or pulls)
-    # What is switched off entirely keeps what it was for.
-    counts = {"pushes": pushes, "pull_requests": pulls} if enabled else dict.fromkeys(_COUNTS)
-    changes = _body({**parameters, **counts, "enabled": enabled, "token": None, "secret": None})
-    if enabled is None and changes:
-        raise click.UsageError(
-            "--branch, --path, --provider, --repository and --api-url are of the commit"
-            " trigger: add --commit-trigger-enabled true, or see `tasks trigger update`"
-        )
-    return {"name": parameters["source_trigger"], **changes} if changes else None
-
-
-def set_source_trigger(
-    client: ServiceClient, task: str, wanted: Mapping[str, Any] | None, token: str | None
-) -> None:
-    """Add, change, enable or disable the trigger of a task's source."""
-    if wanted is None:
-        return
-    changes = {**wanted, "token": token} if token else {**wanted}
-    if changes["name"] in {one.get("name") for one in client.triggers(task)}:
-        changes.pop("provider", None)
-        client.change_trigger(task, changes.pop("name"), changes)
-    elif changes["enabled"]:
-        # Only what was asked for counts in a new one.
-        changes = {"pushes": False} | changes
-        _tell(client.add_trigger(task, changes))
-
-
-def _tell(trigger: Mapping[str, Any]) -> None:
-    from tasks_service.cli.remote.printing import say
-
-    say(f"commit trigger '{trigger.get('name')}': enter this webhook at {trigger.get('provider')}")
-    say(f"  URL:    {trigger.get('url')}")
-    say(f"  secret: {trigger.get('secret')}")
-
-
-def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def trigger_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the flags say of a trigger, as the API takes it."""
     found: dict[str, Any] = {}
     for flag, field in _PATTERNS.items():
         if parameters[flag]:
@@ -331,6 +288,11 @@ def _status(trigger: Mapping[str, Any]) -> str:
     return "Enabled" if trigger.get("enabled") else "Disabled"
 
 
+def _registered(trigger: Mapping[str, Any]) -> str:
+    found = trigger.get("registration") or {}
+    return "yes" if found.get("registered") else str(found.get("problem") or "")
+
+
 def _looks(trigger: Mapping[str, Any]) -> str:
     pace = trigger.get("pollSeconds")
     return f"{pace:g} s" if isinstance(pace, int | float) and pace else "never"
@@ -360,5 +322,6 @@ def _facts() -> list[Column]:
         Column("Status API", lambda one: one.get("apiUrl") if one.get("hasToken") else ""),
         Column("Looks every", _looks),
         Column("Webhook", key("url")),
+        Column("Registered", _registered),
         Column("Secret", key("secret")),
     ]
