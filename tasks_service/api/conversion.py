@@ -241,12 +241,13 @@ def request_json(
         "isolation": request.isolation,
         "pool": request.pool,
         "strict": request.strict,
+        "pins": dict(request.pins),
     }
     always = ("source", "timeout", "pool", "build")
     return {
         key: value
         for key, value in found.items()
-        if value not in ("", None, [], False) or (key in always and value is not None)
+        if value not in ("", None, [], {}, False) or (key in always and value is not None)
     }
 
 

@@ -21,6 +21,7 @@ _VERDICTS = {
     MemberStatus.FAILED: "failed",
     MemberStatus.BLOCKED: "blocked",
     MemberStatus.CANCELED: "held",
+    MemberStatus.SUPERSEDED: "waiting",
 }
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tasks_service.cascades.graph import Graph
-from tasks_service.model.cascade import Edge, Member, MemberStatus, WaveStatus
+from tasks_service.model.cascade import Edge, Member, MemberStatus, Wave, WaveStatus
 
 START = MemberStatus.RUNNING
 _NO_IMAGE = frozenset({MemberStatus.FAILED, MemberStatus.BLOCKED, MemberStatus.CANCELED})
@@ -38,19 +39,21 @@ def drift(
     edges: Iterable[Edge],
     digests: Mapping[str, str],
     *,
+    pins: Mapping[str, str] = MappingProxyType({}),
     triggers: Callable[[str, str], bool] = always,
 ) -> tuple[Edge, ...]:
     """Return the edges whose reference is something else now than it was built with.
 
-    What nobody knows the digest of, on either side, did not move.
+    What nobody knows the digest of, on either side, did not move. Nor did what is
+    held at another digest by ``pins``, if it was built with what is there now.
     """
-    return tuple(
-        edge
-        for edge in edges
-        if edge.digest
-        and (digests.get(edge.reference) or edge.digest) != edge.digest
-        and triggers(edge.task, edge.reference)
-    )
+
+    def moved(edge: Edge) -> bool:
+        newest = digests.get(edge.reference) or edge.digest
+        held = pins.get(edge.reference) or newest
+        return bool(edge.digest) and edge.digest not in (held, newest)
+
+    return tuple(edge for edge in edges if moved(edge) and triggers(edge.task, edge.reference))
 
 
 def next_moves(
@@ -58,6 +61,7 @@ def next_moves(
     graph: Graph,
     digests: Mapping[str, str],
     *,
+    pins: Mapping[str, str] = MappingProxyType({}),
     busy: Collection[str] = (),
     triggers: Callable[[str, str], bool] = always,
 ) -> tuple[Move, ...]:
@@ -67,6 +71,7 @@ def next_moves(
         members: All of the wave, as they stand.
         graph: Edges with the digests of the last good runs.
         digests: What references are now, this wave's own outputs included.
+        pins: What the wave holds references at, whatever they are now.
         busy: Tasks that run for another reason: their members wait.
         triggers: As for ``plan_wave``.
     """
@@ -75,7 +80,7 @@ def next_moves(
     for member in sorted(members, key=lambda one: one.position):
         if member.status is not MemberStatus.WAITING:
             continue
-        move = _judge(member, status, graph, digests, busy, triggers)
+        move = _judge(member, status, graph, digests, pins, busy, triggers)
         if move is not None:
             status[member.task] = move.status
             moves.append(move)
@@ -87,6 +92,7 @@ def _judge(
     status: Mapping[str, MemberStatus],
     graph: Graph,
     digests: Mapping[str, str],
+    pins: Mapping[str, str],
     busy: Collection[str],
     triggers: Callable[[str, str], bool],
 ) -> Move | None:
@@ -97,7 +103,7 @@ def _judge(
         return None
     own = {output.reference for output in graph.outputs_of.get(member.task, ())}
     edges = [e for e in graph.edges_of.get(member.task, ()) if e.reference not in own]
-    moved = drift(edges, digests, triggers=triggers)
+    moved = drift(edges, digests, pins=pins, triggers=triggers)
     if not moved:
         words = "all it stands on is what it was built with"
         return Move(member.task, MemberStatus.UNCHANGED, words)
@@ -111,4 +117,37 @@ def outcome(members: Iterable[Member]) -> WaveStatus | None:
         return None
     if found & {MemberStatus.FAILED, MemberStatus.BLOCKED}:
         return WaveStatus.FAILED
+    # What it left to the next wave is that one's to build.
     return WaveStatus.CANCELED if MemberStatus.CANCELED in found else WaveStatus.SUCCEEDED
+
+
+def held_at(
+    graph: Graph, tasks: Collection[str], digests: Mapping[str, str], old: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what a wave of these tasks holds the references from outside at.
+
+    Args:
+        graph: Who stands on whom.
+        tasks: Its members; what they push is the wave's own and moves with it.
+        digests: What references are now.
+        old: What references were whose new digest is not to be used yet.
+    """
+    found = {}
+    for task in tasks:
+        for edge in graph.edges_of.get(task, ()):
+            name = edge.reference
+            # What a Dockerfile holds at a digest needs no help.
+            if "@" in name or graph.producer.get(name) in tasks:
+                continue
+            if digest := old.get(name) or digests.get(name):
+                found[name] = digest
+    return found
+
+
+def pins_of(graph: Graph, wave: Wave, task: str) -> tuple[tuple[str, str], ...]:
+    """Return what a run of one member is built with: by the wave, and by its parents' runs."""
+    tasks = {member.task for member in wave.members} - {task}
+    made = {output.reference: output.digest for output in graph.outputs if output.task in tasks}
+    names = {edge.reference for edge in graph.edges_of.get(task, ())}
+    whole = {**made, **wave.pins}
+    return tuple(sorted((name, whole[name]) for name in names if whole.get(name)))

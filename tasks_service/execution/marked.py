@@ -1,12 +1,12 @@
-"""Marks on images: labels that tell where an image is from, for every build of a run.
+"""What every build of a run gets beyond its step: labels that tell where it is from, and pins.
 
-In: a sandbox, and what of marks was asked for. Out: the same sandbox, whose
-builds carry them. Used by ``execution.run``.
+In: a sandbox, and what was asked for. Out: the same sandbox, whose builds carry the
+labels and stand on images at the digests of pins. Used by ``execution.run``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from runners.model.cancellation import Cancellation
@@ -43,10 +43,18 @@ class MarkedSandbox(SandboxWrapper):
         sandbox: Does the work.
         marks: Of MARKS.
         source: What the run is made of; one without a commit has no marks of its own.
+        pins: See ``RunRequest``.
     """
 
-    def __init__(self, sandbox: Sandbox, marks: Collection[str], source: Source) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        marks: Collection[str],
+        source: Source,
+        pins: Iterable[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(sandbox)
+        self._pins = dict(pins)
         values = {SOURCE: source.repository, REVISION: source.commit}
         self._base = BASE in marks
         self._labels = {
@@ -55,5 +63,5 @@ class MarkedSandbox(SandboxWrapper):
 
     def build(self, request: BuildRequest, output: Output, cancel: Cancellation) -> BuildResult:
         """See Sandbox."""
-        marked = replace(request, marks=self._labels, mark_base=self._base)
+        marked = replace(request, marks=self._labels, mark_base=self._base, pins=self._pins)
         return self._sandbox.build(marked, output, cancel)

@@ -173,7 +173,7 @@ class Execution:
         backend = place.backend()
         result.status, result.started = RunStatus.STARTED, datetime.now(UTC)
         with self._opened(backend, request, cancel) as sandbox:
-            marked = MarkedSandbox(sandbox, place.marks, source)
+            marked = MarkedSandbox(sandbox, place.marks, source, self._job.request.pins)
             execute_plan(plan, marked, result=result, sink=self._watcher, cancel=cancel)
 
     @contextmanager

@@ -7,7 +7,7 @@ A *reference* here is always the full name with its tag, as
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -92,7 +92,7 @@ class WaveStatus(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether nothing of it will happen any more."""
-        return self in (WaveStatus.SUCCEEDED, WaveStatus.FAILED, WaveStatus.CANCELED)
+        return self not in (WaveStatus.RUNNING, WaveStatus.PAUSED)
 
 
 class MemberStatus(StrEnum):
@@ -107,6 +107,8 @@ class MemberStatus(StrEnum):
     BLOCKED = "Blocked"
     """Something it stands on could not be built."""
     CANCELED = "Canceled"
+    SUPERSEDED = "Superseded"
+    """Something it stands on moved again before it began: the next wave builds it."""
 
     @property
     def finished(self) -> bool:
@@ -138,6 +140,8 @@ class Wave:
 
     Attributes:
         refused: Tasks that stand on each other in a circle → the path of it.
+        pins: What the references from outside were when it was opened: all its runs
+            are built with that.
         reason: Why it stopped by itself, or empty.
         resumed: Whether a person let it go on: it stops by itself no more.
     """
@@ -151,6 +155,7 @@ class Wave:
     refused: Mapping[str, tuple[str, ...]]
     reason: str = ""
     resumed: bool = False
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

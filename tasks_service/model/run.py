@@ -77,6 +77,8 @@ class RunRequest:
         trust: TRUSTED; PULL or FORK for a pull request of the repository or of a fork.
         secret_names: What RunSecrets holds, as ``RunSecrets.names`` writes it: shown in
             place of it, and to be there again for a rerun.
+        pins: Images with the digest that builds are to use where the Dockerfile leaves
+            it open; set by waves.
     """
 
     source: str = NO_SOURCE
@@ -96,6 +98,7 @@ class RunRequest:
     strict: bool = False
     trust: str = TRUSTED
     secret_names: tuple[str, ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
 
     @property
     def trusted(self) -> bool:

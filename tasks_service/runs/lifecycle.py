@@ -145,7 +145,8 @@ class RunLife:
         secrets = self._secrets_again(run)
         task = self._store.tasks.get(run.task) if run.task else None
         new = NewRun(
-            request=run.request,
+            # It is done with what is there now, as whoever asks for it expects.
+            request=dataclasses.replace(run.request, pins=()),
             secrets=secrets,
             cause=Cause("rerun", actor, _pushed(run) | {"run": run.id}),
             task=run.task,

@@ -9,6 +9,7 @@ tries: its idempotency key is the wave's number and the task's name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from runners.model.errors import RunnerError, Unavailable
@@ -17,7 +18,7 @@ from tasks_service.cascades.answers import stale
 from tasks_service.cascades.governor import BREAKER, COHORTS, SMALLEST, allowance
 from tasks_service.cascades.graph import Graph
 from tasks_service.cascades.plan import order, plan_wave, reach
-from tasks_service.cascades.step import START, Move, next_moves, outcome
+from tasks_service.cascades.step import START, Move, held_at, next_moves, outcome, pins_of
 from tasks_service.config import Settings
 from tasks_service.errors import Busy
 from tasks_service.model.cascade import Change, Member, MemberStatus, Past, Wave, WaveStatus
@@ -56,6 +57,7 @@ class Cascades:
         if not changes or (known == self._resting[0] and now < self._resting[1]):
             return False
         graph = Graph(*self._store.cascades.graph())
+        old = _before(changes)
         young = _young(changes, now, graph, policies)
         changes = tuple(change for change in changes if change.reference not in young)
         if not changes:
@@ -75,16 +77,40 @@ class Cascades:
             self._store.cascades.settle([change.number for change in changes], NO_WAVE)
             return False
         tasks = {member.task for member in plan.members}
-        for wave in self._store.cascades.open_waves():
-            if tasks & {member.task for member in wave.members if not member.status.finished}:
-                # What waits in it will be built with what is there by then;
-                # the rest of the change is the next wave's.
-                return False
+        if self._overtake(tasks, moved):
+            return False
         numbers = [change.number for change in changes]
-        wave_number = self._store.cascades.open_wave(numbers, plan.members, plan.refused)
+        pins = held_at(
+            graph,
+            tasks,
+            known_digests(self._store, graph),
+            {name: old[name] for name in young},
+        )
+        wave_number = self._store.cascades.open_wave(numbers, plan.members, plan.refused, pins=pins)
         if wave_number is not None:
             _log.info("wave_opened", wave=wave_number, tasks=len(plan.members))
         return False
+
+    def _overtake(self, tasks: set[str], moved: Sequence[str]) -> bool:
+        """Have open waves leave what has not begun; return whether some of it still runs.
+
+        What a wave builds is held at what was there when it was opened. A task
+        that was left once is not left again: else who moves faster than waves
+        do would keep it from ever being built.
+        """
+        under_way = False
+        for wave in self._store.cascades.open_waves():
+            mine = [m for m in wave.members if m.task in tasks and not m.status.finished]
+            if not mine:
+                continue
+            under_way = True
+            waiting = {m.task for m in mine if m.status is MemberStatus.WAITING}
+            waiting -= self._store.cascades.overtaken() if waiting else frozenset()
+            if waiting and wave.status is WaveStatus.RUNNING:
+                words = f"{moved[0]} moved: the next wave builds it"
+                left = self._store.cascades.supersede(wave.number, waiting, reason=words)
+                _log.info("wave_overtaken", wave=wave.number, tasks=left)
+        return under_way
 
     def heal(self) -> bool:
         """Open a wave for what stands on something older though no wave is to come.
@@ -100,20 +126,29 @@ class Cascades:
         if any(change.reference not in young for change in changes):
             return False
         wants = triggers(self._store, graph, policies, soaking=young)
+        digests = known_digests(self._store, graph)
         found = {
             one.task
-            for one in stale(graph, known_digests(self._store, graph))
+            for one in stale(graph, digests)
             if any(wants(one.task, edge.reference) for edge in one.edges)
         }
         if not found:
             return False
         pasts = self._store.cascades.pasts(since_s=HEAL_WINDOW_S)
-        due = {task for task in found if _may_heal(pasts.get(task))}
+        left = self._store.cascades.overtaken()
+        due = {task for task in found if _may_heal(pasts.get(task), left=task in left)}
         if not due:
             return False
         plan = order(graph, reach(graph, due, wants))
         if plan.members:
-            number = self._store.cascades.open_wave([], plan.members, plan.refused)
+            old = _before(changes)
+            pins = held_at(
+                graph,
+                {member.task for member in plan.members},
+                digests,
+                {name: old[name] for name in young},
+            )
+            number = self._store.cascades.open_wave([], plan.members, plan.refused, pins=pins)
             if number is not None:
                 _log.info("wave_opened", wave=number, tasks=len(plan.members), heals=sorted(due))
         return False
@@ -140,7 +175,9 @@ class Cascades:
         for wave in waves:
             if wave.status is WaveStatus.RUNNING:
                 busy = {task for task, number in running.items() if number != wave.number}
-                moves = next_moves(wave.members, graph, digests, busy=busy, triggers=wants)
+                moves = next_moves(
+                    wave.members, graph, digests, pins=wave.pins, busy=busy, triggers=wants
+                )
                 for move in self._governed(wave, moves, policies):
                     self._do(wave, move, graph, digests)
         self._end()
@@ -257,7 +294,7 @@ class Cascades:
             "wave": str(wave.number),
             "image": edge.reference,
             "old": edge.digest,
-            "new": digests.get(edge.reference, ""),
+            "new": wave.pins.get(edge.reference) or digests.get(edge.reference, ""),
         }
         if producer := graph.producer.get(edge.reference, ""):
             detail["task"] = producer
@@ -266,7 +303,7 @@ class Cascades:
         key = _key(wave, move.task)
         return self._life.accept_task(
             task,
-            task.definition.request,
+            replace(task.definition.request, pins=pins_of(graph, wave, task.name)),
             self._store.tasks.secrets(task.name),
             cause=Cause(KIND, edge.reference, detail),
             lane="patch",
@@ -290,16 +327,25 @@ def _young(
     return {reference: end for reference, end in until.items() if end > now}
 
 
+def _before(changes: Sequence[Change]) -> dict[str, str]:
+    """Return what each reference was before all of the changes."""
+    found: dict[str, str] = {}
+    for change in changes:
+        found.setdefault(change.reference, change.old)
+    return found
+
+
 def _key(wave: Wave, task: str) -> str:
     return f"{wave.number}/{task}"
 
 
-def _may_heal(past: Past | None) -> bool:
+def _may_heal(past: Past | None, *, left: bool) -> bool:
+    """Return whether a task may be tried again; ``left``: its last wave never began it."""
     if past is None:
         return True
     if past.ended_s is None or past.status is WaveStatus.CANCELED:
         return False
-    return not past.tries or past.ended_s >= RETRY_S * 2 ** min(past.tries - 1, 5)
+    return left or not past.tries or past.ended_s >= RETRY_S * 2 ** min(past.tries - 1, 5)
 
 
 def _ended(member: Member, run: Run | None) -> tuple[MemberStatus, str]:
@@ -314,9 +360,6 @@ def _ended(member: Member, run: Run | None) -> tuple[MemberStatus, str]:
 
 def _net(changes: Sequence[Change]) -> tuple[str, ...]:
     """Return the references that are something else after all changes than before them."""
-    first: dict[str, str] = {}
-    last: dict[str, str] = {}
-    for change in changes:
-        first.setdefault(change.reference, change.old)
-        last[change.reference] = change.new
+    first = _before(changes)
+    last = {change.reference: change.new for change in changes}
     return tuple(name for name in first if first[name] != last[name])

@@ -82,6 +82,7 @@ waves = Table(
     Column("created", Float(53), nullable=False),
     Column("finished", Float(53)),
     _text("refused", "{}"),
+    _text("pins", "{}"),
     # Why it is held, and when a person let it go on.
     _text("reason"),
     Column("resumed", Float(53)),

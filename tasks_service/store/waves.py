@@ -6,7 +6,7 @@ The other half of what ``store.cascades`` offers; apart from it for its size.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, text, update
@@ -33,8 +33,10 @@ class WaveStore:
         changes: Sequence[int],
         members: Sequence[Member],
         refused: Mapping[str, tuple[str, ...]],
+        *,
+        pins: Mapping[str, str] | None = None,
     ) -> int | None:
-        """Write a wave for changes and return its number.
+        """Write a wave for changes, held at digests, and return its number.
 
         None if another one was faster: changes are planned once, and a task
         is to be done in one open wave at most.
@@ -54,7 +56,12 @@ class WaveStore:
                 return None
             number = connection.execute(
                 insert(waves)
-                .values(status=WaveStatus.RUNNING, created=now(), refused=dump(dict(refused)))
+                .values(
+                    status=WaveStatus.RUNNING,
+                    created=now(),
+                    refused=dump(dict(refused)),
+                    pins=dump(dict(pins or {})),
+                )
                 .returning(waves.c.number)
             ).scalar_one()
             connection.execute(
@@ -126,6 +133,35 @@ class WaveStore:
             }
 
         return self._db.read(work)
+
+    def supersede(self, wave: int, tasks: Collection[str], *, reason: str) -> int:
+        """Leave waiting members to the next wave; return how many there were."""
+        change = update(wave_members).where(
+            wave_members.c.wave == wave,
+            wave_members.c.status == MemberStatus.WAITING,
+            wave_members.c.task.in_(sorted(tasks)),
+        )
+        values = {"status": MemberStatus.SUPERSEDED, "reason": reason}
+        return self._db.write(lambda c: c.execute(change.values(**values)).rowcount)
+
+    def overtaken(self) -> frozenset[str]:
+        """Return the tasks that the wave before the open one left to it."""
+        newest = (
+            select(wave_members.c.task, func.max(wave_members.c.wave).label("wave"))
+            .join(waves, waves.c.number == wave_members.c.wave)
+            .where(waves.c.status.not_in(_OPEN))
+            .group_by(wave_members.c.task)
+            .subquery()
+        )
+        query = (
+            select(wave_members.c.task)
+            .join(
+                newest,
+                (newest.c.task == wave_members.c.task) & (newest.c.wave == wave_members.c.wave),
+            )
+            .where(wave_members.c.status == MemberStatus.SUPERSEDED)
+        )
+        return self._db.read(lambda c: frozenset(c.execute(query).scalars()))
 
     def last_of(self, task: str) -> Wave | None:
         """Return the newest wave that has a task as a member, or refused it."""
@@ -225,6 +261,7 @@ class WaveStore:
                     {task: tuple(path) for task, path in json.loads(row.refused).items()},
                     row.reason,
                     row.resumed is not None,
+                    json.loads(row.pins),
                 )
                 for row in rows
             )

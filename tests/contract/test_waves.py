@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,11 @@ def ref(name: str) -> str:
 class World:
     """Two schedulers, a registry and a worker, all by hand."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(
+        self, store: Store, folder: Path, bases: Mapping[str, Sequence[str]] = BASES
+    ) -> None:
         self.store = store
+        self.bases = bases
         self.digests = {"base": "v1"}
         self.built: list[str] = []
         self.broken: set[str] = set()
@@ -42,7 +45,7 @@ class World:
         self.schedulers = [
             Cascades(store, RunLife(store, Nobody(), settings), settings) for _ in range(2)
         ]
-        for task in BASES:
+        for task in bases:
             store.tasks.create(TaskDefinition(task, RunRequest(command="x")), RunSecrets())
             store.runs.accept(NewRun(RunRequest(command="x"), task=task), run_id=f"first-{task}")
             self.work()
@@ -56,12 +59,12 @@ class World:
             return False
         task = claim.run.task
         self.built.append(task)
-        bases = [
-            {"reference": ref(b), "role": "runtime", "digest": self.digests[b]} for b in BASES[task]
-        ]
+        held = dict(claim.run.request.pins)
+        used = {b: held.get(ref(b), self.digests[b]) for b in self.bases[task]}
+        bases = [{"reference": ref(b), "role": "runtime", "digest": used[b]} for b in used]
         good = task not in self.broken
         if good:
-            self.digests[task] = f"{task}({','.join(self.digests[b] for b in BASES[task])})"
+            self.digests[task] = f"{task}({','.join(used.values())})"
         out = [{"reference": ref(task), "digest": self.digests.get(task, ""), "size": 1}]
         record = {"baseImages": bases, "outputImages": out}
         status = RunStatus.SUCCEEDED if good else RunStatus.FAILED
@@ -78,12 +81,15 @@ class World:
         self.digests["base"] = digest
         self.poll()
 
+    def schedule(self) -> None:
+        for scheduler in self.schedulers:
+            scheduler.plan()
+            scheduler.advance()
+
     def turn(self, *, poll: bool = True) -> None:
         """Have both schedulers do all they do, and the worker one run, until all is quiet."""
         for _ in range(30):
-            for scheduler in self.schedulers:
-                scheduler.plan()
-                scheduler.advance()
+            self.schedule()
             self.work()
             if poll:
                 self.poll()
@@ -178,3 +184,87 @@ def test_a_paused_wave_starts_nothing_until_it_is_resumed(world: World) -> None:
     assert world.store.cascades.set_status(1, [WaveStatus.PAUSED], WaveStatus.RUNNING)
     world.turn()
     assert len(world.built) == 4
+
+
+WIDE = {"lib": ["base"], "side": ["lib", "base"]}
+
+
+@pytest.fixture(params=KINDS)
+def wide(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A task that stands on the base itself and on another that does."""
+    with opened(request.param, tmp_path) as store:
+        yield World(store, tmp_path, WIDE)
+
+
+def test_a_wave_is_built_with_what_was_there_when_it_was_opened(wide: World) -> None:
+    wide.move("v2")
+    wide.schedule()
+    wide.work()
+    # The registry has the next one, and nobody told yet.
+    wide.digests["base"] = "v3"
+    wide.turn(poll=False)
+    assert wide.digests["side"] == "side(lib(v2),v2)"
+    assert wide.wave().pins == {ref("base"): "v2"}
+    runs = {m.task: wide.store.runs.get(m.run_id) for m in wide.wave().members}
+    assert {task: dict(run.request.pins) for task, run in runs.items() if run} == {
+        "lib": {ref("base"): "v2"},
+        "side": {ref("base"): "v2", ref("lib"): "lib(v2)"},
+    }
+    wide.turn()
+    assert wide.digests["side"] == "side(lib(v3),v3)"
+    assert len(wide.store.cascades.waves()) == 2
+
+
+def test_what_has_not_begun_when_a_base_moves_again_is_built_by_the_next_wave_only(
+    wide: World,
+) -> None:
+    wide.move("v2")
+    wide.schedule()
+    wide.work()
+    wide.move("v3")
+    wide.turn()
+    assert wide.built == ["lib", "lib", "side"]
+    assert wide.digests["side"] == "side(lib(v3),v3)"
+    second, first = wide.store.cascades.waves()
+    assert [str(m.status) for m in first.members] == ["Built", "Superseded"]
+    assert [str(m.status) for m in second.members] == ["Built", "Built"]
+    assert (first.status, second.status) == (WaveStatus.SUCCEEDED, WaveStatus.SUCCEEDED)
+
+
+def test_a_base_that_moves_faster_than_waves_keeps_nobody_from_being_built(world: World) -> None:
+    for number in range(2, 40):
+        world.move(f"v{number}")
+        world.schedule()
+        world.work()
+    assert world.built.count("both") >= 3
+    world.turn()
+    assert world.digests["both"].count("v39") == 2
+
+
+def test_what_was_left_to_a_wave_that_need_not_come_is_built_all_the_same(world: World) -> None:
+    world.move("v2")
+    world.schedule()
+    world.move("v3")
+    world.schedule()
+    world.move("v2")
+    world.turn()
+    assert world.built == ["lib"]
+    for scheduler in world.schedulers:
+        scheduler.heal()
+    world.turn()
+    assert sorted(world.built) == ["both", "lib", "one", "two"]
+    assert world.digests["both"].count("v2") == 2
+
+
+def test_a_task_that_somebody_ran_with_what_is_newer_is_not_taken_back(wide: World) -> None:
+    wide.move("v2")
+    for scheduler in wide.schedulers:
+        scheduler.plan()
+    wide.digests["base"] = "v3"
+    wide.store.runs.accept(NewRun(RunRequest(command="x"), task="lib"), run_id="by-hand")
+    wide.work()
+    wide.poll()
+    wide.turn()
+    assert wide.digests["side"] == "side(lib(v3),v3)"
+    assert "lib(v2)" not in wide.digests.values()
+    assert wide.built == ["lib", "side"]

@@ -52,7 +52,8 @@ class MemberView(View):
 class WaveView(View):
     """A wave of rebuilds.
 
-    ``refused``: tasks in a circle, and its path; ``reason``: why it stopped by itself.
+    ``refused``: tasks in a circle, and its path; ``pins``: what its runs are built with
+    of what is not its own; ``reason``: why it stopped by itself.
     """
 
     number: int
@@ -62,6 +63,7 @@ class WaveView(View):
     changes: list[ChangeView]
     members: list[MemberView]
     refused: dict[str, list[str]]
+    pins: dict[str, str]
     reason: str
 
 
@@ -199,6 +201,7 @@ def wave_view(wave: Wave) -> WaveView:
         changes=[change_view(change) for change in wave.changes],
         members=[member_view(member) for member in wave.members],
         refused={task: list(path) for task, path in wave.refused.items()},
+        pins=dict(wave.pins),
         reason=wave.reason,
     )
 

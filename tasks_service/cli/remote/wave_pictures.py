@@ -22,6 +22,7 @@ FILLS = {
     "Failed": "#f6c9c9",
     "Blocked": "#fde3c8",
     "Canceled": "#dddddd",
+    "Superseded": "#dddddd",
     "Refused": "#f6c9c9",
 }
 

@@ -108,6 +108,10 @@ def test_a_base_moves_and_a_diamond_above_it_is_rebuilt_once_in_order(
     used = {base["reference"]: base["digest"] for base in runs["both"]["baseImages"]}
     pushed = {name: runs[name]["outputImages"][0]["digest"] for name in ("one", "two")}
     assert (used[one], used[two]) == (pushed["one"], pushed["two"])
+    # Each was held at what the wave was opened with, or its parents in it pushed.
+    assert wave["pins"] == {base: second, tool: used[tool]}
+    assert runs["lib"]["request"]["pins"] == {base: second}
+    assert runs["both"]["request"]["pins"] == {name: used[name] for name in (one, two, tool)}
 
     # Nothing else follows: what the wave pushed is its own doing.
     up.call("POST", "/watches/sweep")
