@@ -36,6 +36,35 @@ def impact(graph: Graph, reference: str, *, triggers: Callable[[str, str], bool]
     return plan_wave(graph, [reference], triggers=triggers)
 
 
+def left_out(
+    graph: Graph, reference: str, plan: Plan, *, why_not: Callable[[str, str], str]
+) -> Mapping[str, str]:
+    """Return who stands on a reference, however far up, and would not be rebuilt, and why.
+
+    Args:
+        graph: Who stands on whom.
+        reference: What moves.
+        plan: What would be rebuilt.
+        why_not: See ``runs.bases.objections``.
+    """
+    built = {member.task for member in plan.members} | plan.refused.keys()
+    found: dict[str, str] = {}
+    for edge in graph.edges:
+        name, mark, digest = edge.reference.partition("@")
+        if mark and name == reference and edge.task not in built:
+            found[edge.task] = f"its Dockerfile holds {name} at {digest}"
+    roots = graph.users.get(reference, ())
+    for task in sorted(graph.reach(roots) - built):
+        own = why_not(task, reference) if task in roots else ""
+        parents = (p for p in graph.parents.get(task, ()) if p in built or p in found)
+        images = {o.reference: o.task for p in parents for o in graph.outputs_of.get(p, ())}
+        used = (e.reference for e in graph.edges_of.get(task, ()) if e.reference in images)
+        follows = (why_not(task, name) for name in used)
+        words = own or next(filter(None, follows), "")
+        found.setdefault(task, words or "what it stands on would not be rebuilt")
+    return dict(sorted(found.items()))
+
+
 def expected_s(members: Iterable[Member], durations: Mapping[str, float]) -> float | None:
     """Return how long a wave takes with workers enough; None where nobody knows.
 

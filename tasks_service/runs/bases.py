@@ -8,13 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from tasks_service.cascades.graph import Graph
-from tasks_service.model.cascade import Change
+from tasks_service.model.cascade import Change, Member
 from tasks_service.model.task import BASES_NONE, BASES_RUNTIME
 from tasks_service.store import Store
-from tasks_service.triggers.policies import Policies
+from tasks_service.triggers.policies import Policies, Policy
+from tasks_service.triggers.windows import Windows
 
 KIND = "baseimage"
 """Kind of the cause of a wave's runs."""
@@ -35,19 +37,67 @@ def triggers(
         policies: What an installation wishes.
         soaking: References whose new digest is too young.
     """
-    wishes = store.cascades.wishes()
+    why_not = objections(store, graph, policies)
 
     def wants(task: str, reference: str) -> bool:
-        kind = wishes.get(task, BASES_NONE)
-        if kind == BASES_NONE or reference in soaking:
-            return False
-        edges = graph.edges_of.get(task, ())
-        roles = frozenset(e.role for e in edges if e.reference == reference)
-        if kind == BASES_RUNTIME:
-            roles &= {"runtime"}
-        return policies.of(task, reference).triggers(reference, roles)
+        return reference not in soaking and not why_not(task, reference)
 
     return wants
+
+
+def objections(store: Store, graph: Graph, policies: Policies) -> Callable[[str, str], str]:
+    """Return what tells why a reference is no reason to rebuild a task; empty if it is one."""
+    wishes = store.cascades.wishes()
+
+    def why_not(task: str, reference: str) -> str:
+        kind = wishes.get(task)
+        if kind is None:
+            return "the task is not stored any more"
+        if kind == BASES_NONE:
+            return "the task is disabled, or does not follow base images"
+        edges = graph.edges_of.get(task, ())
+        roles = frozenset(e.role for e in edges if e.reference == reference)
+        if kind == BASES_RUNTIME and "runtime" not in roles:
+            return "the task follows only the base of its final stage"
+        if kind == BASES_RUNTIME:
+            roles &= {"runtime"}
+        policy = policies.of(task, reference)
+        if policy.triggers(reference, roles):
+            return ""
+        used = ", ".join(sorted(roles))
+        return f"policy {policy.name} does not take {reference} as {used}"
+
+    return why_not
+
+
+def delays(
+    graph: Graph, reference: str, members: Iterable[Member], policies: Policies
+) -> dict[str, str]:
+    """Return what would have to wait if a reference moved now, and for what.
+
+    Returns:
+        By task, and by the reference where its new digest would have to soak.
+    """
+    found: dict[str, str] = {}
+    now = datetime.now(UTC)
+    policy = policies.of_image(reference)
+    if policy.soak_s and reference not in graph.producer:
+        found[reference] = f"a new digest soaks {policy.soak_s / 3600:g} h by policy {policy.name}"
+    opens: dict[Policy, str] = {}
+    moved = {reference}
+    for member in members:
+        edges = graph.edges_of.get(member.task, ())
+        policy = policies.of(
+            member.task, next((e.reference for e in edges if e.reference in moved), reference)
+        )
+        moved |= {output.reference for output in graph.outputs_of.get(member.task, ())}
+        if policy not in opens:
+            begins = Windows(policy.windows).opens(now) if policy.windows else now
+            when = f"not before {begins:%Y-%m-%d %H:%M %Z}" if begins else "no window ever opens,"
+            opens[policy] = "" if begins == now else f"{when} by policy {policy.name}"
+        if opens[policy]:
+            found[member.task] = opens[policy]
+    return found
 
 
 def soaking_until(changes: Iterable[Change], graph: Graph, policies: Policies) -> dict[str, float]:

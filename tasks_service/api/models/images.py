@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tasks_service.api.models.base import Page, View, rfc3339, rfc3339_or_none
 from tasks_service.cascades.answers import Stale
 from tasks_service.cascades.plan import Plan
@@ -102,11 +104,17 @@ class GraphView(View):
 
 
 class ImpactView(View):
-    """What would be rebuilt if an image moved, in order."""
+    """What would be rebuilt if an image moved, in order.
+
+    ``held``: who stands on it and would not be, and why; ``later``: what the wave, or one
+    of its tasks, would have to wait for.
+    """
 
     reference: str
     members: list[MemberView]
     refused: dict[str, list[str]]
+    held: dict[str, str]
+    later: dict[str, str]
     expected_seconds: float | None
 
 
@@ -219,12 +227,21 @@ def edge_view(edge: Edge, *, producer: str, stale: bool) -> EdgeView:
     )
 
 
-def impact_view(reference: str, plan: Plan, seconds: float | None) -> ImpactView:
+def impact_view(
+    reference: str,
+    plan: Plan,
+    seconds: float | None,
+    *,
+    held: Mapping[str, str],
+    later: Mapping[str, str],
+) -> ImpactView:
     """Return the view of what would follow."""
     return ImpactView(
         reference=reference,
         members=[member_view(member) for member in plan.members],
         refused={task: list(path) for task, path in plan.refused.items()},
+        held=dict(held),
+        later=dict(later),
         expected_seconds=seconds,
     )
 

@@ -26,11 +26,18 @@ from tasks_service.api.models.images import (
 )
 from tasks_service.api.parts import Parts, Wired
 from tasks_service.api.why import why_view
-from tasks_service.cascades.answers import around, expected_s, impact, restricted, stale
+from tasks_service.cascades.answers import (
+    around,
+    expected_s,
+    impact,
+    left_out,
+    restricted,
+    stale,
+)
 from tasks_service.cascades.graph import Graph
 from tasks_service.cascades.step import drift
 from tasks_service.errors import NotFound
-from tasks_service.runs.bases import hints_of, known_digests, triggers
+from tasks_service.runs.bases import delays, hints_of, known_digests, objections
 from tasks_service.store.edges import canonical
 
 router = APIRouter(prefix="/api/v1", tags=["images"])
@@ -109,11 +116,22 @@ def graph(caller: Reader, parts: Wired, image: Image = "") -> GraphView:
 
 @router.get("/impact")
 def impact_of(caller: Reader, parts: Wired, image: Image) -> ImpactView:
-    """Return what would be rebuilt if an image moved now, in which order, how long it takes."""
+    """Return what would be rebuilt if an image moved now: who, in which order, how long.
+
+    And who stands on it and would not be, or not at once, and why.
+    """
     found = _graph(parts, caller)
     reference = _known(found, image)
-    plan = impact(found, reference, triggers=triggers(parts.store, found, parts.policies.current()))
-    return impact_view(reference, plan, expected_s(plan.members, parts.store.cascades.durations()))
+    policies = parts.policies.current()
+    why_not = objections(parts.store, found, policies)
+    plan = impact(found, reference, triggers=lambda task, name: not why_not(task, name))
+    return impact_view(
+        reference,
+        plan,
+        expected_s(plan.members, parts.store.cascades.durations()),
+        held=left_out(found, reference, plan, why_not=why_not),
+        later=delays(found, reference, plan.members, policies),
+    )
 
 
 @router.get("/stale")

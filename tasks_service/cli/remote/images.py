@@ -78,19 +78,25 @@ def graph(image: str, output: str, **parameters: Any) -> None:
 @click.argument("image")
 @list_options
 def impact(image: str, **parameters: Any) -> None:
-    """Show what would be rebuilt if IMAGE moved, in order, before anything happens."""
+    """Show what would be rebuilt if IMAGE moved, in order, what not, and why; nothing happens."""
     from tasks_service.cli.remote.printing import Column, Form, key, print_list, say
 
     with connect(parameters) as client:
         found = client.about_image("impact", image)
+    later = found.get("later") or {}
     columns = [
         Column("ORDER", key("position")),
         Column("TASK", key("task")),
         Column("AFTER", key("parents")),
+        Column("HELD", lambda one: later.get(one.get("task")) or ""),
     ]
     print_list(found.get("members") or [], columns, Form.of(parameters), name="task")
     for task, path in (found.get("refused") or {}).items():
         say(f"{task} is refused: {' -> '.join(path)} is a circle")
+    for task, reason in (found.get("held") or {}).items():
+        say(f"{task} is left alone: {reason}")
+    if words := later.get(found.get("reference")):
+        say(str(words))
     seconds = found.get("expectedSeconds")
     if found.get("members") and seconds is not None:
         say(f"about {seconds:.0f} s with workers enough")

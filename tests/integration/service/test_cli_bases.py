@@ -126,6 +126,8 @@ def test_a_task_may_leave_the_images_of_other_stages_or_all_alone(cli: CommandLi
 
     cli("update", "-n", "app", "--base-image-trigger-enabled", "false")
     assert impact() == "lib\n"
+    said = cli("impact", BASE).err
+    assert "app is left alone: the task is disabled, or does not follow base images" in said
     cli("update", "-n", "app", "--base-image-trigger-type", "Runtime")
     assert impact() == "lib\napp\n"
     assert cli.json("show", "-n", "app")["baseImageTrigger"] == "Runtime"
