@@ -160,6 +160,12 @@ class Settings:
     base_policies: str = _setting(
         "", _text, "TOML file of policies of base images; `tasks policies` checks one."
     )
+    event_key: str = _setting(
+        "",
+        _text,
+        "Last part of the URL /hooks/registry/… for registries that send no login; empty is none.",
+        secret=True,
+    )
     max_upload: int = _setting(2 << 30, _size, "Largest uploaded context.")
     max_queued: int = _setting(10_000, _whole, "Queued runs above which new ones are refused.")
     source_cache: int = _setting(20 << 30, _size, "Most that mirrors of Git repositories may take.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from tasks_service.api.models.base import rfc3339
 from tasks_service.api.models.images import LinkView, WhyView
@@ -76,11 +77,18 @@ def _verdict(store: Store, graph: Graph, task: str, policies: Policies) -> tuple
 def _soaks(store: Store, graph: Graph, moved: Sequence[Edge], policies: Policies) -> str:
     """Return until when all that moved is held; empty where something is not."""
     changes, now = store.cascades.unplanned()
-    until = soaking_until(changes, graph, policies)
+    until = soaking_until(store, changes, graph, policies)
     ends = {e.reference: until.get(e.reference, 0.0) for e in moved}
     if not ends or min(ends.values()) <= now:
         return ""
-    return "; ".join(f"{name} moved and soaks until {rfc3339(end)}" for name, end in ends.items())
+    return "; ".join(_waits(name, end, policies) for name, end in ends.items())
+
+
+def _waits(name: str, end: float, policies: Policies) -> str:
+    if end != inf:
+        return f"{name} moved and soaks until {rfc3339(end)}"
+    policy = policies.of_image(name).name
+    return f"{name} went back to what it was before; policy {policy} holds downgrades"
 
 
 def _unchanged(wave: Wave | None, task: str) -> str:

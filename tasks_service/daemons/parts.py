@@ -49,7 +49,7 @@ class SchemaBehind(SystemFault):
 
 def log_to_stderr(settings: Settings) -> None:
     """Set this process's log up, with all secrets of the settings masked."""
-    secrets = [settings.registry_password, settings.s3_secret_key]
+    secrets = [settings.registry_password, settings.s3_secret_key, settings.event_key]
     secrets += [_password(url) for url in (settings.database_url, settings.redis_url)]
     set_up_logging(
         form=settings.log_format,

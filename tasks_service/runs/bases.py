@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from tasks_service.cascades.graph import Graph
@@ -24,6 +25,7 @@ _MAX_HINTS = 500
 _MAX_NAME = 400
 _RESTART_S = 60.0
 _MAX_INSTANCES = 1000
+_HISTORY = 200
 
 
 def triggers(
@@ -100,18 +102,34 @@ def delays(
     return found
 
 
-def soaking_until(changes: Iterable[Change], graph: Graph, policies: Policies) -> dict[str, float]:
+def soaking_until(
+    store: Store, changes: Iterable[Change], graph: Graph, policies: Policies
+) -> dict[str, float]:
     """Return when the newest digest of each changed reference may be used, where that is later.
 
-    What is built here does not soak: it is made of what has.
+    What is built here does not soak: it is made of what has. A digest that the
+    reference had before may never be used (``inf``) where a policy holds downgrades.
     """
     until: dict[str, float] = {}
     for change in changes:
-        if change.reference in graph.producer:
+        name = change.reference
+        if name in graph.producer:
             continue
-        if soak_s := policies.of_image(change.reference).soak_s:
-            until[change.reference] = max(until.get(change.reference, 0.0), change.seen + soak_s)
+        policy = policies.of_image(name)
+        if policy.soak_s:
+            until[name] = max(until.get(name, 0.0), change.seen + policy.soak_s)
+        if policy.holds_downgrades:
+            if _had_before(store, change):
+                until[name] = inf
+            elif until.get(name) == inf:
+                # It has moved on since.
+                until[name] = change.seen + policy.soak_s
     return until
+
+
+def _had_before(store: Store, change: Change) -> bool:
+    before = store.cascades.changes_of(change.reference, limit=_HISTORY)
+    return any(change.new in (one.old, one.new) for one in before if one.number < change.number)
 
 
 def known_digests(store: Store, graph: Graph) -> dict[str, str]:

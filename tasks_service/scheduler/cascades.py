@@ -58,7 +58,7 @@ class Cascades:
             return False
         graph = Graph(*self._store.cascades.graph())
         old = _before(changes)
-        young = _young(changes, now, graph, policies)
+        young = self._young(changes, now, graph, policies)
         changes = tuple(change for change in changes if change.reference not in young)
         if not changes:
             self._resting = known, min(young.values())
@@ -122,7 +122,7 @@ class Cascades:
         changes, now = self._store.cascades.unplanned()
         policies = self._policies.current()
         graph = Graph(*self._store.cascades.graph())
-        young = _young(changes, now, graph, policies)
+        young = self._young(changes, now, graph, policies)
         if any(change.reference not in young for change in changes):
             return False
         wants = triggers(self._store, graph, policies, soaking=young)
@@ -164,7 +164,7 @@ class Cascades:
         graph = Graph(*self._store.cascades.graph())
         digests = known_digests(self._store, graph)
         policies = self._policies.current()
-        young = _young(*self._store.cascades.unplanned(), graph, policies)
+        young = self._young(*self._store.cascades.unplanned(), graph, policies)
         wants = triggers(self._store, graph, policies, soaking=young)
         running = {
             member.task: wave.number
@@ -225,6 +225,13 @@ class Cascades:
     def _settled(self, changes: Sequence[Change], now: float) -> bool:
         quiet = now - changes[-1].seen >= self._settings.base_debounce
         return quiet or now - changes[0].seen >= self._settings.base_debounce_max
+
+    def _young(
+        self, changes: Sequence[Change], now: float, graph: Graph, policies: Policies
+    ) -> dict[str, float]:
+        """Return the references whose newest digest is not to be used yet, and until when."""
+        until = soaking_until(self._store, changes, graph, policies)
+        return {reference: end for reference, end in until.items() if end > now}
 
     def _not_ours(self, changes: Sequence[Change], graph: Graph) -> tuple[Change, ...]:
         """Return the changes that no wave made itself; its own are noted as its own."""
@@ -317,14 +324,6 @@ class Cascades:
                 open_ = (WaveStatus.RUNNING, WaveStatus.PAUSED)
                 if self._store.cascades.set_status(wave.number, open_, ended):
                     _log.info("wave_ended", wave=wave.number, status=str(ended))
-
-
-def _young(
-    changes: Sequence[Change], now: float, graph: Graph, policies: Policies
-) -> dict[str, float]:
-    """Return the references whose newest digest is too young, and until when."""
-    until = soaking_until(changes, graph, policies)
-    return {reference: end for reference, end in until.items() if end > now}
 
 
 def _before(changes: Sequence[Change]) -> dict[str, str]:

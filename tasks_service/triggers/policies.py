@@ -38,6 +38,7 @@ class Policy:
         roles: Of these roles an image triggers.
         tags: Version range that the tag must be in; empty is any tag.
         soak_s: How long a digest must have been there before it is used.
+        holds_downgrades: A digest that the image had before is not built with again.
         windows: Texts of the windows in which rebuilds are started.
         cohorts: Shares of a wave that are tried first; None is the service's own.
         breaker: Share of failures that stops a wave; None is the service's own.
@@ -49,6 +50,7 @@ class Policy:
     roles: frozenset[str] = DEFAULT_ROLES
     tags: str = ""
     soak_s: float = 0.0
+    holds_downgrades: bool = False
     windows: tuple[str, ...] = ()
     cohorts: tuple[float, ...] | None = None
     breaker: float | None = None
@@ -194,7 +196,7 @@ def _policy(item: Mapping[str, Any], label: str, problems: list[str]) -> Policy:
     if values.get("tasks"):
         problems.extend(
             f"{label}: '{key}' is an image's, whoever stands on it: leave 'tasks' out"
-            for key in ("soak", "cohorts", "breaker")
+            for key in ("soak", "downgrade", "cohorts", "breaker")
             if key in item
         )
     return Policy(**values)
@@ -267,6 +269,12 @@ def _seconds(value: Any) -> float:
     return float(int(found[1]) * _UNITS[found[2]])
 
 
+def _holds(value: Any) -> bool:
+    if value not in ("hold", "follow"):
+        raise ValueError("must be 'hold' or 'follow'")
+    return bool(value == "hold")
+
+
 def _windows(value: Any) -> tuple[str, ...]:
     found = _texts(value)
     Windows(found)
@@ -296,6 +304,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "roles": ("roles", _roles),
     "tags": ("tags", _range),
     "soak": ("soak_s", _seconds),
+    "downgrade": ("holds_downgrades", _holds),
     "windows": ("windows", _windows),
     "cohorts": ("cohorts", _shares),
     "breaker": ("breaker", _share),

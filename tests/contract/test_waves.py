@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from runners.model.status import RunStatus
+from tasks_service.api.why import why_view
+from tasks_service.cascades.graph import Graph
 from tasks_service.config import Settings
 from tasks_service.model.cascade import Wave, WaveStatus
 from tasks_service.model.run import NewRun, RunEnd, RunRequest, RunSecrets
@@ -16,6 +18,7 @@ from tasks_service.runs.lifecycle import RunLife
 from tasks_service.scheduler import cascades as module
 from tasks_service.scheduler.cascades import Cascades
 from tasks_service.store import Store
+from tasks_service.triggers.policies import PolicyFile
 from tests.contract.stores import KINDS, opened
 
 BASES = {"lib": ["base"], "one": ["lib"], "two": ["lib"], "both": ["one", "two"]}
@@ -34,14 +37,20 @@ class World:
     """Two schedulers, a registry and a worker, all by hand."""
 
     def __init__(
-        self, store: Store, folder: Path, bases: Mapping[str, Sequence[str]] = BASES
+        self,
+        store: Store,
+        folder: Path,
+        bases: Mapping[str, Sequence[str]] = BASES,
+        policies: str = "",
     ) -> None:
         self.store = store
         self.bases = bases
         self.digests = {"base": "v1"}
         self.built: list[str] = []
         self.broken: set[str] = set()
-        settings = Settings(state_dir=folder, base_debounce=0)
+        path = folder / "policies.toml"
+        path.write_text(policies)
+        settings = Settings(state_dir=folder, base_debounce=0, base_policies=str(path))
         self.schedulers = [
             Cascades(store, RunLife(store, Nobody(), settings), settings) for _ in range(2)
         ]
@@ -268,3 +277,40 @@ def test_a_task_that_somebody_ran_with_what_is_newer_is_not_taken_back(wide: Wor
     assert wide.digests["side"] == "side(lib(v3),v3)"
     assert "lib(v2)" not in wide.digests.values()
     assert wide.built == ["lib", "side"]
+
+
+GUARD = f'[[policy]]\nname = "guard"\nimages = ["{ref("base")}"]\ndowngrade = "hold"\n'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_base_that_goes_back_is_held_by_policy_until_it_moves_on(
+    kind: str, tmp_path: Path
+) -> None:
+    with opened(kind, tmp_path) as store:
+        world = World(store, tmp_path, WIDE, GUARD)
+        world.move("v2")
+        world.turn()
+        assert world.built == ["lib", "side"]
+        world.move("v1")
+        for scheduler in world.schedulers:
+            scheduler.heal()
+        world.turn()
+        assert world.built == ["lib", "side"]
+        graph = Graph(*store.cascades.graph())
+        why = why_view(
+            store, graph, ref("side"), PolicyFile(str(tmp_path / "policies.toml")).current()
+        )
+        assert why.verdict == "held"
+        assert "went back to what it was before; policy guard holds downgrades" in why.reason
+        world.move("v3")
+        world.turn()
+        assert world.built == ["lib", "side"] * 2
+        assert world.digests["side"] == "side(lib(v3),v3)"
+
+
+def test_a_base_that_goes_back_is_followed_without_a_policy(wide: World) -> None:
+    wide.move("v2")
+    wide.turn()
+    wide.move("v1")
+    wide.turn()
+    assert wide.digests["side"] == "side(lib(v1),v1)"

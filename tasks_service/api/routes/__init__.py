@@ -32,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     uploads.router,
     access.router,
     images.router,
+    images.door,
     rollbacks.router,
     waves.router,
     machines.router,

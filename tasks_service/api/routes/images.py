@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 
-from runners.model.errors import InvalidInput
+from runners.model.errors import Denied, InvalidInput
 from tasks_service.api.caller import Author, Caller, Reader, Runner
 from tasks_service.api.models.base import View
 from tasks_service.api.models.images import (
@@ -39,8 +39,11 @@ from tasks_service.cascades.step import drift
 from tasks_service.errors import NotFound
 from tasks_service.runs.bases import delays, hints_of, known_digests, objections
 from tasks_service.store.edges import canonical
+from tasks_service.triggers.provider import same
 
 router = APIRouter(prefix="/api/v1", tags=["images"])
+door = APIRouter(tags=["images"])
+"""Not under ``/api``: who comes here has no token."""
 Image = Annotated[str, Query(max_length=512, description="A reference, with its tag.")]
 _BLIND_INTERVALS = 3
 
@@ -58,6 +61,22 @@ async def registry_event(caller: Runner, parts: Wired, request: Request) -> Hint
     Whatever it says is a hint only: the registry itself is asked then.
     """
     del caller
+    return await _hinted(parts, request)
+
+
+@door.post("/hooks/registry/{key}", include_in_schema=False, status_code=202)
+async def keyed_event(key: str, parts: Wired, request: Request) -> HintView:
+    """Take a notification of a registry that can send no login: the URL has a key."""
+    wanted = parts.settings.event_key
+    if not wanted or not same(key, wanted):
+        raise Denied(
+            "there is no such door for notifications",
+            hint="the URL ends in the service's event_key",
+        )
+    return await _hinted(parts, request)
+
+
+async def _hinted(parts: Parts, request: Request) -> HintView:
     body = await request.body()
     try:
         event = json.loads(body)
