@@ -29,6 +29,9 @@ class Allowance:
     tripped: str = ""
 
 
+_GOOD = (MemberStatus.BUILT, MemberStatus.RESTORED)
+
+
 def allowance(
     members: Collection[Member], cohorts: Sequence[float] = COHORTS, breaker: float = BREAKER
 ) -> Allowance:
@@ -41,7 +44,7 @@ def allowance(
     """
     count = len(members)
     failed = sum(m.status is MemberStatus.FAILED for m in members)
-    ended = failed + sum(m.status is MemberStatus.BUILT for m in members)
+    ended = failed + sum(m.status in _GOOD for m in members)
     running = sum(m.status is MemberStatus.RUNNING for m in members)
     caps = [cap for share in cohorts if (cap := max(_LEAST, math.ceil(share * count))) < count]
     for cap in caps:

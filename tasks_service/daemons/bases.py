@@ -9,6 +9,7 @@ from tasks_service.registries.client import host_of
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.scheduler.cascades import Cascades
 from tasks_service.scheduler.loop import Duty
+from tasks_service.scheduler.promotion import Promotions
 from tasks_service.scheduler.watching import Watching
 from tasks_service.store import Store
 
@@ -38,7 +39,7 @@ def base_groups(
     store: Store, life: RunLife, registry: RegistryClient, settings: Settings
 ) -> tuple[tuple[Duty, ...], tuple[Duty, ...]]:
     """Return the duties of base images. Asking registries must not hold waves up."""
-    cascades = Cascades(store, life, settings)
+    cascades = Cascades(store, life, settings, Promotions(store, settings))
     watching = Watching(store, registry, settings)
     return (
         (Duty("watch_bases", EVERY_S, watching.look),),

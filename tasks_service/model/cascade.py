@@ -107,6 +107,8 @@ class MemberStatus(StrEnum):
     BLOCKED = "Blocked"
     """Something it stands on could not be built."""
     CANCELED = "Canceled"
+    RESTORED = "Restored"
+    """Its tags mean again what an earlier run pushed that stood on the same: no run is needed."""
     SUPERSEDED = "Superseded"
     """Something it stands on moved again before it began: the next wave builds it."""
 

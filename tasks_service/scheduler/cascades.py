@@ -26,6 +26,7 @@ from tasks_service.model.run import Cause, Run
 from tasks_service.process_log import get_logger
 from tasks_service.runs.bases import KIND, known_digests, soaking_until, triggers
 from tasks_service.runs.lifecycle import Once, RunLife
+from tasks_service.scheduler.promotion import Promotions
 from tasks_service.store import Store
 from tasks_service.triggers.policies import Policies, Policy, PolicyFile
 from tasks_service.triggers.windows import Windows
@@ -39,9 +40,23 @@ _log = get_logger(__name__)
 
 
 class Cascades:
-    """Plans waves and moves them on. One thread at a time; many schedulers may."""
+    """Plans waves and moves them on. One thread at a time; many schedulers may.
 
-    def __init__(self, store: Store, life: RunLife, settings: Settings) -> None:
+    Args:
+        store: The truth.
+        life: Starts runs.
+        settings: Debounce, and the file of policies.
+        promotions: Does without a run where an earlier one stood on the same; None never.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        life: RunLife,
+        settings: Settings,
+        promotions: Promotions | None = None,
+    ) -> None:
+        self._promotions = promotions
         self._store = store
         self._life = life
         self._settings = settings
@@ -274,6 +289,8 @@ class Cascades:
             )
             return
         try:
+            if self._restored(wave, move, graph, digests):
+                return
             run = self._accept(wave, move, graph, digests)
         except (Busy, Unavailable):
             # Not of the member's making: the next turn tries again.
@@ -288,6 +305,13 @@ class Cascades:
             wave.number, move.task, MemberStatus.WAITING, MemberStatus.RUNNING,
             reason=move.reason, run_id=run.id,
         )  # fmt: skip
+
+    def _restored(self, wave: Wave, move: Move, graph: Graph, digests: dict[str, str]) -> bool:
+        if self._promotions is None or move.because is None or self._started(wave, move.task):
+            return False
+        task = self._store.tasks.find(move.task)
+        wanted = {**digests, **dict(pins_of(graph, wave, move.task))}
+        return self._promotions.restored(wave, task, move.because, graph, wanted)
 
     def _started(self, wave: Wave, task: str) -> Run | None:
         run_id = self._store.idempotency.find(_ACTOR, _key(wave, task))

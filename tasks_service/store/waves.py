@@ -13,8 +13,15 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, text, update
 
 from tasks_service.errors import NotFound
 from tasks_service.model.cascade import Change, Member, MemberStatus, Past, Wave, WaveStatus
-from tasks_service.store.cascade_tables import image_changes, wave_members, waves
+from tasks_service.store.cascade_tables import (
+    image_changes,
+    image_outputs,
+    image_watches,
+    wave_members,
+    waves,
+)
 from tasks_service.store.database import Database, now
+from tasks_service.store.edges import record_edges
 from tasks_service.store.rows import dump
 from tasks_service.store.tables import runs
 
@@ -143,6 +150,44 @@ class WaveStore:
         )
         values = {"status": MemberStatus.SUPERSEDED, "reason": reason}
         return self._db.write(lambda c: c.execute(change.values(**values)).rowcount)
+
+    def restored(
+        self, wave: int, task: str, run: str, record: Mapping[str, Any], *, reason: str
+    ) -> bool:
+        """Write that a waiting member's tags mean again what an earlier run pushed.
+
+        What is known of the task is what that run's record says, and what its tags became
+        is the wave's own doing. False if the member does not wait any more.
+        """
+
+        def work(connection: Connection) -> bool:
+            moved = connection.execute(
+                update(wave_members)
+                .where(wave_members.c.wave == wave, wave_members.c.task == task)
+                .where(wave_members.c.status == MemberStatus.WAITING)
+                .values(status=MemberStatus.RESTORED, run_id=run, reason=reason)
+            )
+            if not moved.rowcount:
+                return False
+            record_edges(connection, task, run, record)
+            outputs = select(image_outputs.c.reference, image_outputs.c.digest)
+            for name, digest in connection.execute(
+                outputs.where(image_outputs.c.task == task)
+            ).all():
+                mine = image_watches.c.reference == name
+                old = connection.execute(select(image_watches.c.digest).where(mine)).scalar()
+                if not old or not digest or old == digest:
+                    continue
+                connection.execute(
+                    update(image_watches)
+                    .where(mine)
+                    .values(digest=digest, changed=now(), via="restore")
+                )
+                change = {"reference": name, "old": old, "new": digest, "via": "restore"}
+                connection.execute(insert(image_changes).values(**change, seen=now(), wave=wave))
+            return True
+
+        return self._db.write(work)
 
     def overtaken(self) -> frozenset[str]:
         """Return the tasks that the wave before the open one left to it."""

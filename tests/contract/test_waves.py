@@ -11,12 +11,14 @@ from runners.model.status import RunStatus
 from tasks_service.api.why import why_view
 from tasks_service.cascades.graph import Graph
 from tasks_service.config import Settings
+from tasks_service.errors import NotFound
 from tasks_service.model.cascade import Wave, WaveStatus
 from tasks_service.model.run import NewRun, RunEnd, RunRequest, RunSecrets
 from tasks_service.model.task import TaskDefinition
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.scheduler import cascades as module
 from tasks_service.scheduler.cascades import Cascades
+from tasks_service.scheduler.promotion import Promotions
 from tasks_service.store import Store
 from tasks_service.triggers.policies import PolicyFile
 from tests.contract.stores import KINDS, opened
@@ -42,17 +44,22 @@ class World:
         folder: Path,
         bases: Mapping[str, Sequence[str]] = BASES,
         policies: str = "",
+        *,
+        restores: bool = False,
     ) -> None:
         self.store = store
         self.bases = bases
         self.digests = {"base": "v1"}
         self.built: list[str] = []
         self.broken: set[str] = set()
+        self.pruned = False
         path = folder / "policies.toml"
         path.write_text(policies)
         settings = Settings(state_dir=folder, base_debounce=0, base_policies=str(path))
+        promotions = Promotions(store, settings, tags=lambda login: self) if restores else None
         self.schedulers = [
-            Cascades(store, RunLife(store, Nobody(), settings), settings) for _ in range(2)
+            Cascades(store, RunLife(store, Nobody(), settings), settings, promotions)
+            for _ in range(2)
         ]
         for task in bases:
             store.tasks.create(TaskDefinition(task, RunRequest(command="x")), RunSecrets())
@@ -79,6 +86,15 @@ class World:
         status = RunStatus.SUCCEEDED if good else RunStatus.FAILED
         self.store.leases.finish(claim.run.id, claim.fence, RunEnd(status, record))
         return True
+
+    def retag(self, reference: str, digest: str) -> None:
+        """Be a registry whose tags can be moved."""
+        if self.pruned:
+            raise NotFound("the registry does not hold it")
+        self.digests[reference.split("/")[1].removesuffix(":1")] = digest
+
+    def close(self) -> None:
+        """Be done."""
 
     def poll(self) -> None:
         """Write what the registry has of every watched reference."""
@@ -314,3 +330,63 @@ def test_a_base_that_goes_back_is_followed_without_a_policy(wide: World) -> None
     wide.move("v1")
     wide.turn()
     assert wide.digests["side"] == "side(lib(v1),v1)"
+
+
+@pytest.fixture(params=KINDS)
+def restoring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with opened(request.param, tmp_path) as store:
+        yield World(store, tmp_path, restores=True)
+
+
+def test_a_base_that_goes_back_brings_back_what_was_built_on_it_without_a_build(
+    restoring: World,
+) -> None:
+    world = restoring
+    first = dict(world.digests)
+    world.move("v2")
+    world.turn()
+    second = dict(world.digests)
+    world.built.clear()
+    world.move("v1")
+    world.turn()
+    assert world.built == []
+    assert world.digests == first
+    assert {str(m.status) for m in world.wave().members} == {"Restored"}
+    assert {m.run_id for m in world.wave().members} == {f"first-{task}" for task in BASES}
+    assert world.wave().status is WaveStatus.SUCCEEDED
+    # And forth again; each wave is the only one of its change.
+    world.move("v2")
+    world.turn()
+    assert (world.built, world.digests) == ([], second)
+    assert len(world.store.cascades.waves()) == 3
+    for scheduler in world.schedulers:
+        scheduler.heal()
+    world.turn()
+    assert len(world.store.cascades.waves()) == 3
+    world.move("v3")
+    world.turn()
+    assert len(world.built) == 4
+
+
+def test_what_the_registry_does_not_hold_any_more_is_built(restoring: World) -> None:
+    restoring.move("v2")
+    restoring.turn()
+    restoring.built.clear()
+    restoring.pruned = True
+    restoring.move("v1")
+    restoring.turn()
+    assert len(restoring.built) == 4
+    assert restoring.wave().status is WaveStatus.SUCCEEDED
+
+
+def test_a_task_that_changed_since_is_built_and_what_stands_on_it(restoring: World) -> None:
+    world = restoring
+    world.move("v2")
+    world.turn()
+    world.built.clear()
+    world.store.tasks.replace(TaskDefinition("one", RunRequest(command="y")), RunSecrets())
+    world.move("v1")
+    world.turn()
+    assert "one" in world.built
+    assert not {"lib", "two"} & set(world.built)
+    assert world.digests["both"].count("v1") == 2

@@ -15,6 +15,7 @@ JSON = Mapping[str, Any]
 FILLS = {
     "Moved": "#ffffff",
     "Built": "#cdeccd",
+    "Restored": "#cdeccd",
     "Running": "#fff3b0",
     "Waiting": "#e8f0fe",
     "Held": "#e3dcf5",

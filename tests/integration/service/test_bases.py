@@ -135,3 +135,18 @@ def test_a_base_moves_and_a_diamond_above_it_is_rebuilt_once_in_order(
     assert notify(up, tool, push(up, base_image, tool, "2")) == 1
     again = finished_wave(up, 2)
     assert [(m["task"], m["status"]) for m in again["members"]] == [("both", "Built")]
+
+    # The base is taken back: what was built on it is there, byte for byte, and nothing is built.
+    before = {one["id"] for one in up.call("GET", "/runs?limit=500")["items"]}
+    up.call("POST", "/rollbacks", json={"image": base, "to": first})
+    assert notify(up, base, first) == 1
+    back = finished_wave(up, 3)
+    assert [(m["task"], m["status"]) for m in back["members"] if m["task"] in ("lib", "one")] == [
+        ("lib", "Restored"),
+        ("one", "Restored"),
+    ]
+    # The tool has moved meanwhile: what also stands on that was never built like this.
+    assert {m["task"]: m["status"] for m in back["members"]}["both"] == "Built"
+    after = {one["id"] for one in up.call("GET", "/runs?limit=500")["items"]}
+    assert len(after - before) == 1
+    assert up.call("GET", "/stale")["items"] == []
