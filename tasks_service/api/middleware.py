@@ -22,6 +22,7 @@ from tasks_service.api.caller import Caller
 from tasks_service.api.problem import on_fault, on_runner_error
 from tasks_service.api.tokens import Doorkeeper
 from tasks_service.blobs import TooLarge
+from tasks_service.errors import NotFound
 from tasks_service.process_log import get_logger
 
 OPEN_PATHS = frozenset(
@@ -90,6 +91,9 @@ class _Visit:
                 )
 
     async def _serve(self, path: str) -> None:
+        if not path.isprintable():
+            # No name of ours holds such a character, and not every database takes it.
+            raise NotFound("there is nothing at a path with control characters")
         if path not in OPEN_PATHS and not path.startswith(HOOKS):
             client = self._scope.get("client") or ("", 0)
             login = self._headers.get("authorization", "")

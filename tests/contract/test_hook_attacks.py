@@ -127,6 +127,17 @@ def test_nobody_without_the_secret_is_heard(served: Api, provider: str) -> None:
     assert runs(served, provider) == before
 
 
+@pytest.mark.parametrize("text", ["%00", "%0a", "a%00b", "%ff", "%ed%a0%80", "%e2%80%ae"])
+def test_no_text_of_a_url_breaks_anything(served: Api, text: str) -> None:
+    for path in (
+        f"tasks/{text}", f"runs/{text}", f"tasks/{text}/triggers", f"runs/{text}/logs",
+        f"tasks/github/triggers/{text}/deliveries", f"runs?task={text}", f"runs?image={text}",
+        f"runs?commit={text}", f"runs?cursor={text}", f"graph?image={text}", f"why?image={text}",
+    ):  # fmt: skip
+        answer = served.call("GET", f"/api/v1/{path}")
+        assert answer.status_code < 500, (path, answer.text)
+
+
 @pytest.mark.parametrize("provider", BUILDERS)
 def test_one_provider_takes_no_proof_of_another(served: Api, provider: str) -> None:
     for other in BUILDERS:

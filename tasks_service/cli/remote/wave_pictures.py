@@ -69,7 +69,8 @@ def _drawn(wave: JSON) -> tuple[dict[str, Box], list[tuple[str, str]]]:
 
 
 def _status(wave: JSON, member: JSON) -> str:
-    if member["status"] == "Waiting" and wave["status"] == "Paused":
+    held = wave["status"] == "Paused" or str(member["reason"]).startswith("held ")
+    if member["status"] == "Waiting" and held:
         return "Held"
     return str(member["status"])
 
