@@ -22,10 +22,10 @@ from tasks_service.cascades.step import START, Move, held_at, next_moves, outcom
 from tasks_service.config import Settings
 from tasks_service.errors import Busy
 from tasks_service.model.cascade import Change, Member, MemberStatus, Past, Wave, WaveStatus
-from tasks_service.model.run import Cause, Run
+from tasks_service.model.run import Cause, Run, RunRequest
 from tasks_service.process_log import get_logger
 from tasks_service.runs.bases import KIND, known_digests, soaking_until, triggers
-from tasks_service.runs.lifecycle import Once, RunLife
+from tasks_service.runs.lifecycle import Once, RunLife, new_of_task
 from tasks_service.scheduler.promotion import Promotions
 from tasks_service.store import Store
 from tasks_service.triggers.policies import Policies, Policy, PolicyFile
@@ -311,7 +311,14 @@ class Cascades:
             return False
         task = self._store.tasks.find(move.task)
         wanted = {**digests, **dict(pins_of(graph, wave, move.task))}
-        return self._promotions.restored(wave, task, move.because, graph, wanted)
+
+        def request() -> RunRequest:
+            secrets = self._store.tasks.secrets(task.name)
+            plain = task.definition.request
+            new = new_of_task(task, plain, secrets, cause=Cause(KIND), lane="patch")
+            return self._life.checked(new).request
+
+        return self._promotions.restored(wave, task.name, request, move.because, graph, wanted)
 
     def _started(self, wave: Wave, task: str) -> Run | None:
         run_id = self._store.idempotency.find(_ACTOR, _key(wave, task))

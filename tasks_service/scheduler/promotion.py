@@ -17,7 +17,6 @@ from tasks_service.cascades.graph import Graph
 from tasks_service.config import Settings
 from tasks_service.model.cascade import Edge, Wave
 from tasks_service.model.run import Run, RunFilter, RunRequest
-from tasks_service.model.task import Task
 from tasks_service.process_log import get_logger
 from tasks_service.registries import RegistryClient
 from tasks_service.registries.access import own_login, policy_of
@@ -60,13 +59,20 @@ class Promotions:
         self._open: Open = tags or (lambda login: RegistryClient(policy_of(settings), login))
 
     def restored(
-        self, wave: Wave, task: Task, because: Edge, graph: Graph, wanted: Mapping[str, str]
+        self,
+        wave: Wave,
+        task: str,
+        request: Callable[[], RunRequest],
+        because: Edge,
+        graph: Graph,
+        wanted: Mapping[str, str],
     ) -> bool:
         """Do without a run, if that can be; idempotent.
 
         Args:
             wave: Whose member the task is.
-            task: What would be run.
+            task: Its name.
+            request: Returns what would be run, as it would be stored.
             because: What moved.
             graph: Who stands on whom.
             wanted: Digests that the run would stand on.
@@ -78,46 +84,46 @@ class Promotions:
         if all(move.old != wanted.get(because.reference) for move in moves):
             # It never was that: nothing was built on it.
             return False
-        run = self._run(task, graph, wanted)
+        run = self._run(task, request(), graph, wanted)
         if run is None or run.record is None:
             return False
         try:
-            self._retag(task, _common(run.record, graph, task.name))
+            self._retag(task, _common(run.record, graph, task))
         except RunnerError as error:
-            _log.warning("not_restored", task=task.name, run_id=run.id, error=error.message)
+            _log.warning("not_restored", task=task, run_id=run.id, error=error.message)
             return False
         words = f"{because.reference} went back; run {run.id} had pushed this"
-        done = self._store.cascades.restored(
-            wave.number, task.name, run.id, run.record, reason=words
-        )
+        done = self._store.cascades.restored(wave.number, task, run.id, run.record, reason=words)
         if done:
-            _log.info("restored", wave=wave.number, task=task.name, run_id=run.id)
+            _log.info("restored", wave=wave.number, task=task, run_id=run.id)
         return done
 
-    def _run(self, task: Task, graph: Graph, wanted: Mapping[str, str]) -> Run | None:
+    def _run(
+        self, task: str, request: RunRequest, graph: Graph, wanted: Mapping[str, str]
+    ) -> Run | None:
         """Return the newest earlier run that did what a run would do now."""
-        outputs = graph.outputs_of.get(task.name, ())
+        outputs = graph.outputs_of.get(task, ())
         last = self._store.runs.get(outputs[0].run_id) if outputs else None
-        if last is None or not _same(last.request, task.definition.request):
+        if last is None or not _same(last.request, request):
             return None
-        which = RunFilter(task=task.name, statuses=(RunStatus.SUCCEEDED,))
+        which = RunFilter(task=task, statuses=(RunStatus.SUCCEEDED,))
         for run in self._store.runs.list(which, limit=_RUNS).runs:
             if (
                 run.id != last.id
                 and run.commit == last.commit
-                and _same(run.request, last.request)
-                and _stands(run.record or {}, graph, task.name, wanted)
-                and _common(run.record or {}, graph, task.name)
+                and _same(run.request, request)
+                and _stands(run.record or {}, graph, task, wanted)
+                and _common(run.record or {}, graph, task)
             ):
                 return run
         return None
 
-    def _retag(self, task: Task, images: Mapping[str, str]) -> None:
+    def _retag(self, task: str, images: Mapping[str, str]) -> None:
         def login(host: str) -> tuple[str, str]:
             own = own_login(self._settings, host)
             if own[0]:
                 return own
-            for found in self._store.tasks.secrets(task.name).credentials:
+            for found in self._store.tasks.secrets(task).credentials:
                 if found.registry == host:
                     return found.username, found.password
             return "", ""
@@ -131,8 +137,8 @@ class Promotions:
 
 
 def _same(one: RunRequest, other: RunRequest) -> bool:
-    # What is secret is compared by nobody; its names come with a run, not with a task.
-    return replace(one, pins=(), secret_names=()) == replace(other, pins=(), secret_names=())
+    # Of what is secret only the names are compared.
+    return replace(one, pins=()) == replace(other, pins=())
 
 
 def _stands(record: Mapping[str, Any], graph: Graph, task: str, wanted: Mapping[str, str]) -> bool:
