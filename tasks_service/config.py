@@ -160,6 +160,9 @@ class Settings:
     base_policies: str = _setting(
         "", _text, "TOML file of policies of base images; `tasks policies` checks one."
     )
+    base_platforms: tuple[str, ...] = _setting(
+        (), _names, "Platforms whose base images count (linux/amd64); empty is all of an index."
+    )
     event_key: str = _setting(
         "",
         _text,

@@ -6,6 +6,7 @@ from tasks_service.config import Settings
 from tasks_service.registries import RegistryClient
 from tasks_service.registries.access import own_login, policy_of
 from tasks_service.registries.client import host_of
+from tasks_service.registries.platforms import Platforms
 from tasks_service.runs.lifecycle import RunLife
 from tasks_service.scheduler.cascades import Cascades
 from tasks_service.scheduler.loop import Duty
@@ -40,7 +41,8 @@ def base_groups(
 ) -> tuple[tuple[Duty, ...], tuple[Duty, ...]]:
     """Return the duties of base images. Asking registries must not hold waves up."""
     cascades = Cascades(store, life, settings, Promotions(store, settings))
-    watching = Watching(store, registry, settings)
+    platforms = Platforms(registry, settings.base_platforms)
+    watching = Watching(store, registry, settings, equal=platforms.equal)
     return (
         (Duty("watch_bases", EVERY_S, watching.look),),
         (

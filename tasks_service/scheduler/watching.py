@@ -44,6 +44,7 @@ class Watching:
         registry: Whom to ask.
         settings: How often (``base_poll``).
         spread: A number in [0, 1) for the jitter.
+        equal: Whether a reference is the same image under two digests (the old one first).
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Watching:
         settings: Settings,
         *,
         spread: Callable[[], float] = random.random,
+        equal: Callable[[str, str, str], bool] = lambda *_: False,
     ) -> None:
+        self._equal = equal
         self._store = store
         self._registry = registry
         self._settings = settings
@@ -107,7 +110,13 @@ class Watching:
         waits = watch.hinted not in ("", answer.digest) and watch.hint_tries < len(LADDER_S)
         next_s = LADDER_S[watch.hint_tries] if waits else self._later()
         tries = watch.hint_tries + 1 if waits else 0
-        if self._store.cascades.checked(watch, answer.digest, via=via, next_s=next_s, tries=tries):
+        equal = bool(watch.digest) and answer.digest != watch.digest
+        equal = equal and self._equal(watch.reference, watch.digest, answer.digest)
+        if equal:
+            _log.info("base_same", reference=watch.reference, digest=answer.digest, via=via)
+        if self._store.cascades.checked(
+            watch, answer.digest, via=via, next_s=next_s, tries=tries, equal=equal
+        ):
             _log.info("base_moved", reference=watch.reference, digest=answer.digest, via=via)
 
     def _failed(self, watch: Watch, error: RunnerError, next_s: float) -> None:

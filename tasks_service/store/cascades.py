@@ -148,7 +148,14 @@ class CascadeStore(WaveStore):
         self._db.write(lambda c: c.execute(update(image_watches).values(due=now())))
 
     def checked(
-        self, watch: Watch, digest: str, *, via: str, next_s: float, tries: int = 0
+        self,
+        watch: Watch,
+        digest: str,
+        *,
+        via: str,
+        next_s: float,
+        tries: int = 0,
+        equal: bool = False,
     ) -> bool:
         """Write what a registry answered; return whether the digest is another one now.
 
@@ -162,6 +169,8 @@ class CascadeStore(WaveStore):
             next_s: Seconds until it is asked again.
             tries: Checks since a notification that is not confirmed yet; 0
                 ends the waiting for it.
+            equal: It is the same image under another digest: whoever was built with the
+                one has the other, and nothing follows.
         """
 
         def work(connection: Connection) -> bool:
@@ -192,12 +201,25 @@ class CascadeStore(WaveStore):
                 )
             if not moved or old in ("", digest):
                 return False
+            same = equal and old == watch.digest
+            if same:
+                connection.execute(
+                    update(image_edges)
+                    .where(image_edges.c.reference == watch.reference)
+                    .where(image_edges.c.digest == old)
+                    .values(digest=digest)
+                )
             connection.execute(
                 insert(image_changes).values(
-                    reference=watch.reference, old=old, new=digest, seen=now(), via=via
+                    reference=watch.reference,
+                    old=old,
+                    new=digest,
+                    seen=now(),
+                    via=via,
+                    wave=-1 if same else 0,
                 )
             )
-            return True
+            return not same
 
         return self._db.write(work)
 

@@ -207,3 +207,18 @@ def test_a_canceled_wave_starts_nothing_more_and_stays_canceled(store: Store) ->
     wave = store.cascades.wave(number)
     assert [member.status for member in wave.members] == ["Running", "Canceled"]
     assert wave.finished is not None
+
+
+def test_the_same_image_under_another_digest_is_no_change_for_whoever_has_it(store: Store) -> None:
+    run(store, "r1", [(BASE, "runtime", "sha256:b1")])
+    run(store, "r2", [(BASE, "runtime", "sha256:b0")], task="old", pushed=[])
+    store.cascades.checked(watch(store), "sha256:b1", via="poll", next_s=60)
+    before = len(store.cascades.unplanned()[0])
+    told = store.cascades.checked(watch(store), "sha256:b2", via="poll", next_s=60, equal=True)
+    assert not told
+    assert len(store.cascades.unplanned()[0]) == before
+    assert watch(store).digest == "sha256:b2"
+    digests = {edge.task: edge.digest for edge in store.cascades.graph()[0]}
+    assert digests == {"app": "sha256:b2", "old": "sha256:b0"}
+    assert store.cascades.changes_of(BASE)[0].wave == -1
+    assert store.cascades.checked(watch(store), "sha256:b3", via="poll", next_s=60)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,30 @@ class OwnRegistry:
                 body = {"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}
                 manifest = json.dumps(body, indent=7).encode()
             self._put(client, name, tag, kind, manifest)
+        return _digest(manifest)
+
+    def push_index(self, name: str, tag: str, images: Mapping[str, str], note: str = "") -> str:
+        """Push an index of one tiny image a platform, told apart by text; return its digest."""
+        entries: list[dict[str, Any]] = []
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        with httpx2.Client(
+            base_url=f"http://{self.host}",
+            headers={"Authorization": self.authorization(f"repository:{name}:pull,push")},
+        ) as client:
+            for platform, text in images.items():
+                digest = self.push(name, "part", text)
+                size = len(
+                    client.get(f"/v2/{name}/manifests/part", headers={"Accept": kind}).content
+                )
+                os, architecture, *variant = platform.split("/")
+                about = {"os": os, "architecture": architecture}
+                about |= {"variant": variant[0]} if variant else {}
+                entry = {"mediaType": kind, "digest": digest, "size": size, "platform": about}
+                entries.append(entry)
+            of = "application/vnd.oci.image.index.v1+json"
+            body = {"schemaVersion": 2, "mediaType": of, "manifests": entries}
+            manifest = json.dumps(body | {"annotations": {"note": note}}).encode()
+            self._put(client, name, tag, of, manifest)
         return _digest(manifest)
 
     def push_artifact(self, name: str, tag: str, *layers: tuple[bytes, str, dict[str, str]]) -> str:

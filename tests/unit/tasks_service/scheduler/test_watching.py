@@ -35,13 +35,15 @@ class Watches:
     def due(self, *, limit: int) -> tuple[Watch, ...]:
         return tuple(self.found.values())[:limit]
 
-    def checked(self, watch: Watch, digest: str, *, via: str, next_s: float, tries: int) -> bool:
+    def checked(
+        self, watch: Watch, digest: str, *, via: str, next_s: float, tries: int, equal: bool
+    ) -> bool:
         self.next.append(next_s)
         hinted = watch.hinted if tries else ""
         self.found[watch.reference] = replace(
             watch, digest=digest, hinted=hinted, hint_tries=tries, failures=0
         )
-        if digest != watch.digest:
+        if digest != watch.digest and not equal:
             self.moved.append((digest, via))
         return digest != watch.digest
 
@@ -136,3 +138,22 @@ def test_a_tag_that_is_gone_or_may_not_be_asked_for_keeps_what_is_known(error: E
     watching(watches, fails(error)).look()
     assert watches.found[BASE].digest == OLD
     assert (watches.moved, watches.next) == ([], [300.0])
+
+
+def test_what_is_the_same_image_under_another_digest_did_not_move() -> None:
+    watches = Watches(Watch(BASE, OLD))
+    store: Any = SimpleNamespace(cascades=watches)
+    settings = Settings(state_dir=Path("nowhere"), base_poll=300)
+    asked: list[tuple[str, str, str]] = []
+
+    def equal(reference: str, old: str, new: str) -> bool:
+        asked.append((reference, old, new))
+        return True
+
+    registry = Registry(lambda _: Answer(NEW))
+    look = Watching(store, registry, settings, spread=lambda: 0.5, equal=equal).look
+    look()
+    look()
+    assert watches.moved == []
+    assert watches.found[BASE].digest == NEW
+    assert asked == [(BASE, OLD, NEW)]
