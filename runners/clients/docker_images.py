@@ -23,6 +23,7 @@ from runners.sandbox import Output
 MAX_MESSAGE = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHOWN = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted from")
+_STATE = re.compile(r"\?_state=[^\s\"]*")
 _DENIED = re.compile(
     r"unauthorized|authentication required|denied|no basic auth|403 Forbidden|401 Unauthorized",
     re.IGNORECASE,
@@ -35,6 +36,7 @@ _AWAY = re.compile(
     r"connection refused|no such host|timeout|timed out|deadline exceeded|connection reset|EOF"
     r"|no route to host|network is unreachable|too many ?requests|toomanyrequests"
     r"|server error|5\d\d |status: 429|bad gateway|service unavailable|server misbehaving"
+    r"|broken pipe|use of closed network connection|server closed|connection closed"
     r"|TLS handshake|received unexpected HTTP status: (5|429)",
     re.IGNORECASE,
 )
@@ -238,7 +240,8 @@ def _digest_of(status: str) -> str:
 def _error_text(message: Mapping[str, Any]) -> str:
     detail = message.get("errorDetail")
     text = detail.get("message") if isinstance(detail, dict) else None
-    return str(text or message.get("error"))[:2000].strip()
+    # What an upload's address ends in is random, and of no use to anybody.
+    return _STATE.sub("", str(text or message.get("error")))[:2000].strip()
 
 
 def _classified(reason: str, verb: str, reference: ImageRef) -> RunnerError:
