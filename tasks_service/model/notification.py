@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FINISHED, FAILED, RECOVERED = "finished", "failed", "recovered"
-EVENTS = (FINISHED, FAILED, RECOVERED)
+FINISHED, FAILED, RECOVERED, APPROVAL = "finished", "failed", "recovered", "approval"
+EVENTS = (FINISHED, FAILED, RECOVERED, APPROVAL)
+HELD = "held/"
+"""In front of a run's id on the outbox: it waits for approval, and has not ended."""
 TEST = "test"
 """Told by hand, to see whether it arrives."""
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from runners.model.errors import RunnerError
 from tasks_service.config import Settings
-from tasks_service.model.notification import Delivery, Notification
+from tasks_service.model.notification import HELD, Delivery, Notification
 from tasks_service.model.run import Run
 from tasks_service.notifiers import KINDS
 from tasks_service.notifiers.message import event_of
@@ -60,22 +60,23 @@ class NoticeDuty:
         )
 
     def plan(self) -> bool:
-        """Store a delivery for each receiver of each ended run."""
+        """Store a delivery for each receiver of each run that ended, or waits for approval."""
         found = self._store.notifications.ended(limit=_BATCH)
         known = self._store.notifications.list() if found else ()
         planned = {}
-        for run_id in found:
-            run = self._store.runs.get(run_id) if known else None
-            planned[run_id] = self._messages(run, known) if run is not None else []
+        for key in found:
+            run = self._store.runs.get(key.removeprefix(HELD)) if known else None
+            held = key.startswith(HELD)
+            planned[key] = [] if run is None else self._messages(run, known, held=held)
         if planned:
             self._store.notifications.plan_all(planned)
         return len(found) == _BATCH
 
-    def _messages(self, run: Run, known: tuple[Notification, ...]) -> list[Message]:
+    def _messages(self, run: Run, known: tuple[Notification, ...], *, held: bool) -> list[Message]:
         task, found = run.task, []
         before = self._store.notifications.status_before(task, run.sequence) if task else None
         for one in known:
-            if event := event_of(one, run, before):
+            if event := event_of(one, run, before, held=held):
                 message = f"msg_{secrets.token_hex(12)}"
                 body = KINDS[one.kind].body(
                     event, run, message=message, public_url=self._public_url

@@ -17,6 +17,7 @@ from tasks_service.errors import Conflict, NotFound
 from tasks_service.model.notification import (
     DEAD,
     DELIVERED,
+    HELD,
     WAITING,
     Delivery,
     Notification,
@@ -100,7 +101,10 @@ class NotificationStore:
             raise NotFound(f"there is no notification {name[:60]!r}")
 
     def ended(self, *, limit: int = 100) -> tuple[str, ...]:
-        """Return ids of ended runs nobody was told of yet, the oldest first."""
+        """Return ids of ended runs nobody was told of yet, the oldest first.
+
+        An id behind HELD is of a run that came and waits for approval.
+        """
         query = select(finished_runs.c.run_id).order_by(finished_runs.c.time).limit(limit)
         return self._db.read(lambda connection: tuple(connection.execute(query).scalars()))
 
@@ -137,7 +141,8 @@ class NotificationStore:
                 {
                     "id": message,
                     "notification": name,
-                    "run_id": run_id,
+                    "run_id": run_id.removeprefix(HELD),
+                    "early": int(run_id.startswith(HELD)),
                     "event": event,
                     "body": body,
                     "status": WAITING,

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 
 from runners.model.status import RunStatus
 from tasks_service.errors import Busy, NotFound
+from tasks_service.model.notification import HELD
 from tasks_service.model.run import (
     LANES,
     NewRun,
@@ -47,7 +48,7 @@ from tasks_service.store.rows import (
     seal_secrets,
 )
 from tasks_service.store.run_filter import conditions, cursor_of, page_order, position
-from tasks_service.store.tables import run_images, runs, workers
+from tasks_service.store.tables import finished_runs, run_images, runs, workers
 
 MAX_PAGE = 500
 _RECENT = 20
@@ -237,6 +238,8 @@ def insert_run(connection: Connection, new: NewRun, run_id: str, sealed: str | N
     if new.supersede_key:
         _supersede(connection, new, run_id)
     time = moment(connection)
+    if new.held:
+        connection.execute(insert(finished_runs).values(run_id=HELD + run_id, time=time))
     return connection.execute(
         insert(runs)
         .values(

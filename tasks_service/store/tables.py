@@ -248,7 +248,8 @@ Index("ix_timer_fires_fired", timer_fires.c.fired)
 finished_runs = Table(
     "finished_runs",
     metadata,
-    # The outbox of ends: written with the end, removed once receivers are planned.
+    # The outbox: written with a run's end, or (``held/`` before the id) when one that waits
+    # for approval comes; removed once receivers are planned.
     Column("run_id", Text, primary_key=True),
     Column("time", Float(53), nullable=False),
 )
@@ -279,6 +280,14 @@ deliveries = Table(
     _int("code"),
     _text("problem"),
     Column("created", Float(53), nullable=False),
+    # 0 tells of the end of a run, 1 of what comes before it.
+    _int("early"),
 )
 Index("ix_deliveries_due", deliveries.c.status, deliveries.c.at)
-Index("ix_deliveries_once", deliveries.c.notification, deliveries.c.run_id, unique=True)
+Index(
+    "ix_deliveries_once",
+    deliveries.c.notification,
+    deliveries.c.run_id,
+    deliveries.c.early,
+    unique=True,
+)

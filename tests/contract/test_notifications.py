@@ -169,6 +169,33 @@ def test_a_failure_and_its_recovery_are_told_once_and_signed(
     assert [one.status for one in deliveries(store)] == ["delivered"] * 2
 
 
+def test_a_run_that_waits_for_approval_is_told_and_so_is_its_end(
+    store: Store, tmp_path: Path, sink: Sink
+) -> None:
+    told(store, sink, "finished", "approval")
+    one = duty(store, tmp_path, "127.0.0.1")
+    for run_id in ("waits", "approved", "gone"):
+        store.runs.accept(NewRun(RunRequest(command="x"), task="app", held=True), run_id=run_id)
+    # Nobody need be told of what was approved meanwhile, or is over.
+    store.hooks.approve("approved")
+    store.runs.request_cancel("gone", reason="enough")
+    work(one)
+    work(duty(store, tmp_path, "127.0.0.1"))
+    bodies = [json.loads(body) for _, body in sink.got]
+    found = sorted((body["data"]["run"], body["type"].rpartition(".")[2]) for body in bodies)
+    assert found == [("gone", "finished"), ("waits", "approval")]
+    store.hooks.approve("waits")
+    for _ in range(2):
+        claim = store.leases.claim("default", owner="w", lease_s=60)
+        assert claim is not None
+        end = RunEnd(RunStatus.SUCCEEDED, {"steps": []})
+        store.leases.finish(claim.run.id, claim.fence, end)
+    work(one)
+    bodies = [json.loads(body) for _, body in sink.got][2:]
+    found = sorted((body["data"]["run"], body["type"].rpartition(".")[2]) for body in bodies)
+    assert found == [("approved", "finished"), ("waits", "finished")]
+
+
 def test_two_schedulers_at_once_plan_each_receiver_once(
     store: Store, tmp_path: Path, sink: Sink
 ) -> None:

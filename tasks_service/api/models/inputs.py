@@ -180,7 +180,8 @@ class NotificationInput(Wire):
     kind: Literal["webhook", "slack", "email"]
     url: Short
     events: (
-        Annotated[list[Literal["finished", "failed", "recovered"]], Field(min_length=1)] | None
+        Annotated[list[Literal["finished", "failed", "recovered", "approval"]], Field(min_length=1)]
+        | None
     ) = Field(None, description="`failed` and `recovered` if left out.")
     tasks: (
         Annotated[

@@ -29,7 +29,8 @@ def command() -> None:
               show_default=True, help="What the receiver understands.")  # fmt: skip
 @click.option("--url", metavar="URL|-", help="Where to; - reads standard input. For e-mail the"
               " mail server: smtps://host or smtp://host.")  # fmt: skip
-@click.option("--event", "events", type=click.Choice(["finished", "failed", "recovered"]),
+@click.option("--event", "events",
+              type=click.Choice(["finished", "failed", "recovered", "approval"]),
               multiple=True, help="What to tell; failed and recovered if left out.")  # fmt: skip
 @click.option("--task", "tasks", metavar="GLOB", multiple=True,
               help="Only of tasks whose name matches. Repeatable.")  # fmt: skip
