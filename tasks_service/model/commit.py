@@ -64,6 +64,10 @@ WEBHOOK, BY_HAND, POLL = "webhook", "hand", "poll"
 """How a delivery came: sent by a Git server, again by a person, or seen in the repository."""
 
 
+ELSEWHERE = "it is a push of another repository"
+"""The note of a delivery that tells nothing of the trigger's own refs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One push that arrived, however often it was delivered.

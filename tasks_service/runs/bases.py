@@ -111,9 +111,14 @@ def soaking_until(
     reference had before may never be used (``inf``) where a policy holds downgrades.
     """
     until: dict[str, float] = {}
+    first: dict[str, str] = {}
     for change in changes:
         name = change.reference
         if name in graph.producer:
+            continue
+        if change.new == first.setdefault(name, change.old):
+            # It is again what it was before all of this: there is nothing to wait for.
+            until.pop(name, None)
             continue
         policy = policies.of_image(name)
         if policy.soak_s:

@@ -8,11 +8,12 @@ not trusted.
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx2
 
-from runners.model.errors import RunnerError
+from runners.model.errors import RunnerError, Unavailable
 from tasks_service.egress.policy import EgressPolicy
 from tasks_service.egress.transport import egress_client
 from tasks_service.model.commit import Hook
@@ -20,6 +21,7 @@ from tasks_service.triggers.provider import Call, Conversation, Webhook
 from tasks_service.triggers.providers import PROVIDERS
 
 _TIMEOUT_S = 10.0
+_WHOLE_S = 30.0
 _MOST_CALLS = 20
 _MOST_BYTES = 4 << 20
 _SHOWN = 200
@@ -66,14 +68,15 @@ class Webhooks:
 
     def _talk(self, hook: Hook, talk: Conversation) -> str:
         answer: Any = None
+        ends = time.monotonic() + _WHOLE_S
         try:
             with egress_client(self._policy, what="status API", timeout=_TIMEOUT_S) as client:
                 for _ in range(_MOST_CALLS):
                     call = talk.send(answer)
-                    status, text = _sent(client, call)
+                    status, text = _sent(client, call, ends)
                     if not 200 <= status < 300:
                         return _refusal(status, _clean(text, hook))
-                    answer = _json(text)
+                    answer = _json(text) if call.method == "GET" else None
         except StopIteration:
             return ""
         except RunnerError as error:
@@ -83,21 +86,23 @@ class Webhooks:
         return f"the Git server needs more than {_MOST_CALLS} calls: it has many such webhooks"
 
 
-def _sent(client: httpx2.Client, call: Call) -> tuple[int, bytes]:
+def _sent(client: httpx2.Client, call: Call, ends: float) -> tuple[int, bytes]:
     found = b""
     with client.stream(call.method, call.url, json=call.body, headers=dict(call.headers)) as answer:
         for block in answer.iter_bytes():
             found += block
             if len(found) > _MOST_BYTES:
-                break
+                raise Unavailable("the Git server answered with more than 4 MiB")
+            if time.monotonic() > ends:
+                raise Unavailable(f"the Git server took more than {_WHOLE_S:g} s")
         return answer.status_code, found
 
 
 def _json(text: bytes) -> Any:
     try:
-        return json.loads(text or b"null")
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        raise Unavailable("the Git server answered with something else than JSON") from None
 
 
 def _clean(text: bytes, hook: Hook) -> str:

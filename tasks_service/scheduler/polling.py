@@ -141,15 +141,13 @@ class PollDuty:
             if wants_ref(trigger, ref, location.ref, refs.default)
         }
         begins = look.seen.of != of
-        known = dict(look.told)
-        if not begins:
-            known = {**look.seen.refs, **known}
+        known = {} if begins else {**look.seen.refs, **look.told}
         seen: dict[str, str] = {}
         left = MAX_NEWS
         more = False
         for ref, commit in sorted(wanted.items()):
             before = known.get(ref, "")
-            if before in refs.objects[ref] or (begins and not before):
+            if before in refs.objects[ref] or begins:
                 seen[ref] = commit
             elif not left:
                 more = True

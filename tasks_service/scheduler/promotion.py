@@ -16,7 +16,7 @@ from runners.model.status import RunStatus
 from tasks_service.cascades.graph import Graph
 from tasks_service.config import Settings
 from tasks_service.model.cascade import Edge, Wave
-from tasks_service.model.run import Run, RunFilter, RunRequest
+from tasks_service.model.run import NO_SOURCE, Run, RunFilter, RunRequest
 from tasks_service.process_log import get_logger
 from tasks_service.registries import RegistryClient
 from tasks_service.registries.access import own_login, policy_of
@@ -78,7 +78,7 @@ class Promotions:
             wanted: Digests that the run would stand on.
 
         Returns:
-            Whether it was done, and written.
+            Whether nothing is left to be done.
         """
         moves = self._store.cascades.changes_of(because.reference, limit=_HISTORY)
         if all(move.old != wanted.get(because.reference) for move in moves):
@@ -87,6 +87,9 @@ class Promotions:
         run = self._run(task, request(), graph, wanted)
         if run is None or run.record is None:
             return False
+        if not self._store.cascades.waits(wave.number, task):
+            # Another scheduler was faster, or a person ended the wave.
+            return True
         try:
             self._retag(task, _common(run.record, graph, task))
         except RunnerError as error:
@@ -94,9 +97,10 @@ class Promotions:
             return False
         words = f"{because.reference} went back; run {run.id} had pushed this"
         done = self._store.cascades.restored(wave.number, task, run.id, run.record, reason=words)
+        # Whoever wrote first what became of the member: no run is to follow.
         if done:
             _log.info("restored", wave=wave.number, task=task, run_id=run.id)
-        return done
+        return True
 
     def _run(
         self, task: str, request: RunRequest, graph: Graph, wanted: Mapping[str, str]
@@ -111,6 +115,8 @@ class Promotions:
             if (
                 run.id != last.id
                 and run.commit == last.commit
+                # What has no commit may have been anything then.
+                and (run.commit or run.request.source == NO_SOURCE)
                 and _same(run.request, request)
                 and _stands(run.record or {}, graph, task, wanted)
                 and _common(run.record or {}, graph, task)

@@ -17,7 +17,7 @@ from tasks_service.store.database import Database, moment
 from tasks_service.store.envelope import Envelope
 from tasks_service.store.hook_tables import commit_hooks, pushes
 from tasks_service.store.hooks import hook_of
-from tasks_service.store.push_order import MOVED_ON
+from tasks_service.store.push_order import NO_NEWS
 
 LOOK_LEASE_S = 180.0
 """Who takes a look has so long before somebody else takes it."""
@@ -43,12 +43,14 @@ class DueLook:
     Attributes:
         told: Where its refs stood when deliveries told last, by ref; read
             before the look, so that news of during the look is told apart.
+        lease: Until when it is ours; whoever changes the trigger ends that.
     """
 
     hook: Hook
     seen: Seen
     told: Mapping[str, str]
     failures: int
+    lease: float
 
 
 _SEEN = TypeAdapter(Seen)
@@ -93,6 +95,7 @@ class PollStore:
                             _SEEN.validate_json(row.seen) if row.seen else Seen(),
                             _told(connection, hook_id),
                             row.poll_failures,
+                            row.poll_at,
                         )
                     )
             return tuple(found)
@@ -112,8 +115,9 @@ class PollStore:
         self._db.write(
             lambda connection: connection.execute(
                 update(commit_hooks)
-                .where(commit_hooks.c.id == look.hook.id)
-                .values(poll_at=None, poll_failures=0, poll_problem="")
+                .where(commit_hooks.c.id == look.hook.id, commit_hooks.c.poll_at == look.lease)
+                # What happens until then is no news.
+                .values(poll_at=None, poll_failures=0, poll_problem="", seen="")
             )
         )
 
@@ -125,7 +129,7 @@ class PollStore:
             connection.execute(
                 update(commit_hooks)
                 # One that was changed meanwhile stays due.
-                .where(commit_hooks.c.id == look.hook.id, commit_hooks.c.poll_at > 0)
+                .where(commit_hooks.c.id == look.hook.id, commit_hooks.c.poll_at == look.lease)
                 .values(
                     polled=time,
                     poll_at=time + again_in_s,
@@ -139,7 +143,7 @@ class PollStore:
 
 
 def _told(connection: Connection, hook_id: str) -> Mapping[str, str]:
-    counts = (pushes.c.hook == hook_id, pushes.c.via != BY_HAND, pushes.c.note != MOVED_ON)
+    counts = (pushes.c.hook == hook_id, pushes.c.via != BY_HAND, pushes.c.note.not_in(NO_NEWS))
     last = (
         select(pushes.c.ref, func.max(pushes.c.received).label("received"))
         .where(*counts)

@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tasks_service.model.commit import BY_HAND, POLL, WEBHOOK, Delivery
+from tasks_service.model.commit import BY_HAND, ELSEWHERE, POLL, WEBHOOK, Delivery
 from tasks_service.store.hook_tables import pushes
 
 MOVED_ON = "the ref has moved on from this commit"
+NO_NEWS = (MOVED_ON, ELSEWHERE)
+"""Notes of deliveries that do not tell where a ref stands."""
 
 
 def newest_of(connection: Connection, delivery: Delivery) -> Row[Any] | None:
@@ -23,7 +25,7 @@ def newest_of(connection: Connection, delivery: Delivery) -> Row[Any] | None:
             pushes.c.hook == delivery.hook,
             pushes.c.ref == delivery.ref,
             pushes.c.via != BY_HAND,
-            pushes.c.note != MOVED_ON,
+            pushes.c.note.not_in(NO_NEWS),
         )
         .order_by(pushes.c.received.desc())
         .limit(1)

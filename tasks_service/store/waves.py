@@ -151,6 +151,16 @@ class WaveStore:
         values = {"status": MemberStatus.SUPERSEDED, "reason": reason}
         return self._db.write(lambda c: c.execute(change.values(**values)).rowcount)
 
+    def waits(self, wave: int, task: str) -> bool:
+        """Return whether a member has not begun, and may."""
+        query = (
+            select(wave_members.c.status)
+            .join(waves, waves.c.number == wave_members.c.wave)
+            .where(wave_members.c.wave == wave, wave_members.c.task == task)
+            .where(waves.c.status == WaveStatus.RUNNING)
+        )
+        return self._db.read(lambda c: c.execute(query).scalar()) == MemberStatus.WAITING
+
     def restored(
         self, wave: int, task: str, run: str, record: Mapping[str, Any], *, reason: str
     ) -> bool:
@@ -175,6 +185,13 @@ class WaveStore:
                 outputs.where(image_outputs.c.task == task)
             ).all():
                 mine = image_watches.c.reference == name
+                # Who looked in between has seen it already.
+                connection.execute(
+                    update(image_changes)
+                    .where(image_changes.c.reference == name, image_changes.c.new == digest)
+                    .where(image_changes.c.wave == 0)
+                    .values(wave=wave)
+                )
                 old = connection.execute(select(image_watches.c.digest).where(mine)).scalar()
                 if not old or not digest or old == digest:
                     continue

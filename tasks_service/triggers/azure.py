@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Generator
 from typing import Any
 from urllib.parse import quote
 
@@ -88,7 +89,8 @@ def message(api: str, token: str, status: CommitStatus) -> Message:
 
 def connect(api: str, token: str, webhook: Webhook) -> Conversation:
     """See Provider. Each kind of event is a subscription of its own, of the organization."""
-    yield from _drop(api, token, webhook)
+    # The new ones first: what fails in between leaves what was there.
+    old = yield from _mine(api, token, webhook)
     name = quote(webhook.repository, safe="")
     found = yield Call("GET", f"{api}/_apis/git/repositories/{name}{_VERSION}", _login(token))
     inputs = {
@@ -110,6 +112,7 @@ def connect(api: str, token: str, webhook: Webhook) -> Conversation:
             },
         }
         yield Call("POST", _subscriptions(api) + _VERSION, _login(token), body)
+    yield from _gone(api, token, old)
 
 
 def disconnect(api: str, token: str, webhook: Webhook) -> Conversation:
@@ -118,13 +121,23 @@ def disconnect(api: str, token: str, webhook: Webhook) -> Conversation:
 
 
 def _drop(api: str, token: str, webhook: Webhook) -> Conversation:
-    url = _subscriptions(api)
+    yield from _gone(api, token, (yield from _mine(api, token, webhook)))
+
+
+def _mine(api: str, token: str, webhook: Webhook) -> Generator[Call, Any, list[str]]:
     wanted = f"{_VERSION}&publisherId=tfs&consumerId=webHooks"
-    answer = yield Call("GET", url + wanted, _login(token))
-    for one in items(answer, "value"):
-        name = optional(one, "id")
-        if optional(one, "consumerInputs", "url") == webhook.url and is_name(name):
-            yield Call("DELETE", f"{url}/{name}{_VERSION}", _login(token))
+    answer = yield Call("GET", _subscriptions(api) + wanted, _login(token))
+    return [
+        name
+        for one in items(answer, "value")
+        if optional(one, "consumerInputs", "url") == webhook.url
+        and is_name(name := optional(one, "id"))
+    ]
+
+
+def _gone(api: str, token: str, names: list[str]) -> Conversation:
+    for name in names:
+        yield Call("DELETE", f"{_subscriptions(api)}/{name}{_VERSION}", _login(token))
 
 
 def _subscriptions(api: str) -> str:

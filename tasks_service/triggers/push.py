@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from runners.model.errors import InvalidInput
-from tasks_service.model.commit import CommitTrigger
+from tasks_service.model.commit import ELSEWHERE, CommitTrigger
 
 BRANCH = "refs/heads/"
 TAG = "refs/tags/"
@@ -200,7 +200,7 @@ def unwanted(trigger: CommitTrigger, push: Push, source_ref: str) -> str:
     if not trigger.enabled:
         return "the trigger is disabled"
     if trigger.repository and trigger.repository.lower() != push.repository.lower():
-        return "it is a push of another repository"
+        return ELSEWHERE
     if why := _uncounted(trigger, push):
         return why
     ref = push.ref if push.pull is None else push.pull.base_ref

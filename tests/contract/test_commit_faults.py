@@ -102,13 +102,16 @@ def test_a_storm_on_one_branch_leaves_one_run_and_a_look_settles_which(
     steps = [Pushed(before=old, after=new) for old, new in itertools.pairwise(commits)]
     shuffled = list(enumerate(steps * 2))
     random.Random(SEED).shuffle(shuffled)
-    place.storm(shuffled)
+    stands = [commits[0]]
 
     def look(location: GitLocation, settings: SourceSettings, cancel: Cancellation) -> Refs:
         del location, settings, cancel
-        return Refs(MAIN, {MAIN: commits[-1]}, {MAIN: (commits[-1],)})
+        return Refs(MAIN, {MAIN: stands[0]}, {MAIN: (stands[0],)})
 
     monkeypatch.setattr(polling, "look_at", look)
+    PollDuty(place.store, place.life, replace(place.settings), {}).look()
+    place.storm(shuffled)
+    stands[0] = commits[-1]
     PollDuty(place.store, place.life, replace(place.settings), {}).look()
     runs = place.runs()
     waiting = [run for run in runs if run.status is RunStatus.QUEUED]

@@ -335,3 +335,47 @@ def test_a_scheduler_looks_everywhere_when_it_starts(place: Place, remote: Remot
     remote.refs = {MAIN: (B,)}
     place.duty().look()
     assert place.commits() == [(MAIN, B)]
+
+
+def test_a_push_of_another_repository_tells_nothing_of_ours(place: Place, remote: Remote) -> None:
+    remote.refs = {MAIN: (A,)}
+    hook = place.hook()
+    duty = place.duty()
+    duty.look()
+    sent = push("github", Pushed(repository="octo/other", before=B, after=C), SECRET)
+    headers = {name.lower(): value for name, value in sent.headers.items()}
+    Deliveries(place.store, place.life).take(hook.id, headers, sent.body)
+    place.again(duty, hook)
+    assert place.commits() == []
+
+
+def test_what_happened_while_a_trigger_was_off_is_no_news(place: Place, remote: Remote) -> None:
+    remote.refs = {MAIN: (A,)}
+    hook = place.hook()
+    duty = place.duty()
+    duty.look()
+    off = place.store.hooks.change(hook, replace(hook.trigger, enabled=False), hook.secrets)
+    duty.look()
+    remote.refs = {MAIN: (B,)}
+    on = place.store.hooks.change(off, replace(off.trigger, enabled=True), hook.secrets)
+    duty.look()
+    assert place.commits() == []
+    remote.refs = {MAIN: (C,)}
+    place.again(duty, on)
+    assert place.commits() == [(MAIN, C)]
+
+
+def test_a_trigger_that_is_changed_during_a_look_is_looked_at_again(
+    place: Place, remote: Remote
+) -> None:
+    remote.refs = {MAIN: (A,), NEXT: (A,)}
+    hook = place.hook()
+    wider = replace(hook.trigger, refs=("main", "next"))
+    remote.during = [lambda: place.store.hooks.change(hook, wider, hook.secrets)]
+    duty = place.duty()
+    duty.look()
+    remote.during = []
+    duty.look()
+    remote.refs = {MAIN: (A,), NEXT: (B,)}
+    place.again(duty, replace(hook, trigger=wider))
+    assert place.commits() == [(NEXT, B)]

@@ -191,8 +191,9 @@ def test_a_webhook_is_made_once_mended_and_taken_away(
         ),
         ((302, b""), "302"),
         ((500, b""), "500"),
-        ((200, b"<html>"), ""),
-        ((200, b"[" * 100_000), ""),
+        ((200, b"<html>"), "something else than JSON"),
+        ((200, b"[" * 100_000), "something else than JSON"),
+        ((200, b"[" + b" " * (5 << 20) + b"]"), "more than 4 MiB"),
         ((200, b'[{"id": "../../x", "config": {"url": 7}}, 5, null]'), ""),
     ],
 )

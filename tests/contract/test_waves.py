@@ -318,6 +318,11 @@ def test_a_base_that_goes_back_is_held_by_policy_until_it_moves_on(
         )
         assert why.verdict == "held"
         assert "went back to what it was before; policy guard holds downgrades" in why.reason
+        # Mended at the registry: nothing is held any more.
+        world.move("v2")
+        world.turn()
+        assert not store.cascades.unplanned()[0]
+        assert world.built == ["lib", "side"]
         world.move("v3")
         world.turn()
         assert world.built == ["lib", "side"] * 2
